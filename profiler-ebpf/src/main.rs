@@ -1,0 +1,4 @@
+//! The BPF programs of the profiler.
+
+#![no_std]
+#![no_main]

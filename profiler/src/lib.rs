@@ -1,0 +1,19 @@
+//! A CPU profiler that samples with eBPF and writes pprof.
+//!
+//! The line that every sample walks, left to right:
+//!
+//! ```text
+//! sampler ──▶ process ──▶ aggregate ──▶ symbolize ──▶ pprof ──▶ output
+//! decode      locate      count         name          build     write
+//! ```
+//!
+//! Two of the steps are useful by themselves and are this crate's public interface for other programs:
+//! [`process`] turns a process id and an address into a mapping, and [`binary`] knows what an ELF file
+//! says about itself (its build-id, and how file offsets relate to the addresses it was linked at).
+//! The other modules serve the `profiler` program.
+
+pub mod addr;
+pub mod binary;
+pub mod pprof;
+pub mod process;
+pub mod symbolize;

@@ -1,0 +1,3 @@
+//! The `profiler` program: parses, runs, exits; everything else is the library's.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Builds one pprof message and nothing else: no processes, no files, no clock.

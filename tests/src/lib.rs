@@ -1,0 +1,1 @@
+//! The end-to-end suite: starts real programs, profiles them with real BPF, reads the result with pprof.
