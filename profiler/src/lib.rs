@@ -16,4 +16,5 @@ pub mod addr;
 pub mod binary;
 pub mod pprof;
 pub mod process;
+pub mod sampler;
 pub mod symbolize;
