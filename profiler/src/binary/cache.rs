@@ -23,6 +23,8 @@ pub struct BinaryCache {
 #[derive(Debug, Default)]
 struct Entries {
     by_id: HashMap<FileId, Entry>,
+    /// The newest binary of each device and inode.
+    by_inode: HashMap<(u64, u64), FileId>,
     clock: u64,
 }
 
@@ -60,6 +62,19 @@ impl BinaryCache {
         entries.insert(id, &binary);
         entries.evict(self.capacity);
         Ok(binary)
+    }
+
+    /// The binary of a device and inode, if it is held and its content has not changed since.
+    ///
+    /// The number of an inode is not given away while a descriptor of it is open, and here one is.
+    pub(crate) fn find_inode(&self, device: u64, inode: u64) -> Option<Arc<Binary>> {
+        let binary = {
+            let mut entries = self.lock();
+            let id = *entries.by_inode.get(&(device, inode))?;
+            entries.find(id)?
+        };
+        let now = FileId::from(&fstat(binary.file()).ok()?);
+        (now == binary.id()).then_some(binary)
     }
 
     /// How many binaries are held.
@@ -101,6 +116,7 @@ impl Entries {
             last_used: self.clock,
         };
         self.by_id.insert(id, entry);
+        self.by_inode.insert((id.device, id.inode), id);
     }
 
     fn evict(&mut self, capacity: usize) {
@@ -115,6 +131,10 @@ impl Entries {
             unused.sort_unstable();
             for (_, id) in &unused[..excess] {
                 self.by_id.remove(id);
+                let inode = (id.device, id.inode);
+                if self.by_inode.get(&inode) == Some(id) {
+                    self.by_inode.remove(&inode);
+                }
             }
         }
     }

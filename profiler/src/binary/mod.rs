@@ -38,7 +38,7 @@ pub use error::BinaryError;
 pub use file::FileId;
 pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id};
 pub use image::Binary;
-pub(crate) use open::{open_regular, open_regular_at, reopen};
+pub(crate) use open::{open_regular, open_regular_at};
 pub(crate) use placement::{FileRange, Placement};
 pub use read_at::ReadAt;
 pub use segment::{AddressMapper, Segment};

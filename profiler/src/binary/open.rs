@@ -37,7 +37,7 @@ pub(crate) fn open_regular_at(
 }
 
 /// A second, independent descriptor for reading what this one points at.
-pub(crate) fn reopen(descriptor: &impl AsRawFd) -> rustix::io::Result<File> {
+fn reopen(descriptor: &impl AsRawFd) -> rustix::io::Result<File> {
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     open(path, flags, Mode::empty()).map(File::from)

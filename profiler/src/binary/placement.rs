@@ -101,6 +101,11 @@ impl Placement {
             .then_some(elf_addr)
     }
 
+    /// Whether another range of the same file was made of the same segment at the same load bias.
+    pub(crate) fn covers(&self, range: &FileRange, page_size: u64) -> bool {
+        may_show(&self.segment, *range, page_size) && bias(&self.segment, *range) == self.load_bias
+    }
+
     /// Where the segment begins in memory and in the file, as the pprof tools want it.
     ///
     /// That is the start of the first page that was mapped for the segment. `go tool pprof` knows no file
