@@ -26,6 +26,16 @@ pub struct Binary {
 }
 
 impl Binary {
+    /// Opens a file for the tests of other modules.
+    #[cfg(test)]
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+        Ok(Self {
+            file: File::open(path)?,
+            path: path.to_owned(),
+            build_id: None,
+        })
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file

@@ -1,0 +1,1 @@
+//! Names of real programs that the machine's compilers build, compared with what binutils say about them.
