@@ -26,9 +26,8 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Opens a file for the tests of other modules.
-    #[cfg(test)]
-    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+    /// Opens the file at `path`.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
         Ok(Self {
             file: File::open(path)?,
             path: path.to_owned(),
