@@ -49,14 +49,12 @@ impl Contents {
         }
     }
 
-    /// Whether two addresses lie in the same section.
+    /// Whether two addresses lie in the same section with code.
     ///
     /// Without section headers nothing speaks against it.
     pub(super) fn same_section(&self, one: u64, other: u64) -> bool {
-        self.code
-            .iter()
-            .find(|range| range.contains(&other))
-            .is_none_or(|range| range.contains(&one))
+        let both = |range: &Range<u64>| range.contains(&one) && range.contains(&other);
+        self.code.is_empty() || self.code.iter().any(both)
     }
 }
 

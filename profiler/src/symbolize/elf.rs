@@ -134,6 +134,10 @@ impl<'a> Reader<'a> {
 
     /// Asks one layer after the other until the name is complete.
     fn name(&mut self, address: u64) -> Named {
+        if address == u64::MAX {
+            // Nothing can follow it, so no range of code contains it; blazesym's arithmetic relies on that.
+            return Err(Miss::NoSymbol);
+        }
         let mut found: Option<Vec<Function>> = None;
         let mut failure = None;
         for index in 0..self.layers.len() {

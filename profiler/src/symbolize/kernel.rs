@@ -162,6 +162,12 @@ fn read(file: impl io::Read, queries: &mut [Query]) -> io::Result<Visible> {
             // The first function tells; symbols of data can be zero by right (per-CPU offsets).
             return Ok(Visible::No);
         }
+        if address == before.address && before.rank() <= current.rank() {
+            // Two names of one function, the better first.
+            previous = Some(before);
+            current.line.clear();
+            continue;
+        }
         // In a sorted stretch, as the kernel's own symbols are, each symbol ends where the next begins. A step
         // back begins another stretch; how far the symbol before it reaches is not known.
         let end = if address >= before.address {
@@ -169,7 +175,7 @@ fn read(file: impl io::Read, queries: &mut [Query]) -> io::Result<Visible> {
         } else {
             u64::MAX
         };
-        before.offer(queries, end.max(before.address.saturating_add(1)));
+        before.offer(queries, end);
         if address > last && !current.line.ends_with(b"]\n") {
             // The kernel's own symbols come first, those of modules and BPF programs after them, and none of
             // these can lie between an address of the kernel's own and its symbol.
