@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::process;
+use crate::process::ProcFs;
 use crate::sampler::{self, Targets};
 use crate::symbolize::Detail;
 
@@ -75,7 +75,7 @@ impl Config {
                 most,
             });
         }
-        if !process::in_initial_pid_namespace() {
+        if !ProcFs::new().has_kernel_pids() {
             return Err(ConfigError::PidNamespace);
         }
         if let Targets::Pids(pids) = &self.targets {
@@ -86,19 +86,16 @@ impl Config {
 }
 
 fn check_process(pid: u32) -> Result<(), ConfigError> {
-    let Some(status) = process::status(pid) else {
-        return Err(ConfigError::NoSuchProcess(pid));
-    };
-    if status.tgid != pid {
-        return Err(ConfigError::Thread {
+    let procfs = ProcFs::new();
+    match procfs.process_of(pid) {
+        None => Err(ConfigError::NoSuchProcess(pid)),
+        Some(process) if process != pid => Err(ConfigError::Thread {
             tid: pid,
-            pid: status.tgid,
-        });
+            pid: process,
+        }),
+        Some(_) if procfs.has_ended(pid) => Err(ConfigError::Zombie(pid)),
+        Some(_) => Ok(()),
     }
-    if status.is_zombie {
-        return Err(ConfigError::Zombie(pid));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -129,7 +126,7 @@ mod tests {
         // Above the largest value of kernel.pid_max.
         check(&config(Targets::Pids(vec![4_194_305]), 99), "there is no process 4194305");
         let zombie = std::process::Command::new("true").spawn().unwrap();
-        while !process::status(zombie.id()).is_some_and(|status| status.is_zombie) {
+        while !ProcFs::new().has_ended(zombie.id()) {
             std::thread::yield_now();
         }
         check(&config(Targets::Pids(vec![zombie.id()]), 99), "zombie");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::addr::{CodeAddr, ProcAddr};
 use crate::aggregate::{Aggregate, Frame, Labels};
-use crate::process::{self, Resolver, Snapshot};
+use crate::process::{ProcFs, Resolver, Snapshot};
 use crate::sampler::Sample;
 
 /// How long a process's mappings are taken for complete although a caller's address is in none of them. Stacks
@@ -20,6 +20,7 @@ const TRUST_LEAF: Duration = Duration::from_millis(20);
 #[derive(Debug, Default)]
 pub(super) struct Processes {
     resolver: Resolver,
+    procfs: ProcFs,
     known: HashMap<u32, Known>,
     roots: HashSet<u32>,
     ended: Vec<u32>,
@@ -115,7 +116,7 @@ impl Processes {
         self.ended.dedup();
         let (gone, still_there) = std::mem::take(&mut self.ended)
             .into_iter()
-            .partition(|pid| process::status(*pid).is_none_or(|status| status.has_ended()));
+            .partition(|pid| self.procfs.has_ended(*pid));
         self.ended = still_there;
         for pid in &gone {
             self.known.remove(pid);
@@ -132,5 +133,150 @@ impl Processes {
     /// How many of them had ended before their mappings could be read.
     pub(super) fn gone(&self) -> u64 {
         self.gone
+    }
+}
+
+impl Processes {
+    /// What the resolver met that a user should know, one sentence each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        notes.extend(self.resolver.take_warning().map(|warning| warning.to_string()));
+        let stats = self.resolver.stats();
+        if stats.malformed_lines > 0 {
+            notes.push(format!(
+                "{} lines of maps files made no sense and were skipped",
+                stats.malformed_lines
+            ));
+        }
+        if stats.unreadable > 0 {
+            notes.push(format!(
+                "the mappings of {} processes could not be read, so their frames have no names; \
+                 run as root or with CAP_SYS_PTRACE",
+                stats.unreadable
+            ));
+        }
+        notes
+    }
+
+    /// The mappings to look a sample's addresses up in.
+    ///
+    /// They are read again when they do not explain the sample and are older than that may be.
+    fn snapshot_for(&mut self, sample: &Sample<'_>) -> Option<Arc<Snapshot>> {
+        let pid = sample.pid;
+        let first = self.known.get(&pid).is_none_or(|known| !known.sampled);
+        if first {
+            self.known.entry(pid).or_default().sampled = true;
+            self.sampled += 1;
+        }
+        let snapshot = self.snapshot(pid);
+        if first && snapshot.is_none() && !sample.user.is_empty() {
+            self.gone += 1;
+        }
+        let trust = trust(snapshot.as_deref()?, sample);
+        let known = self.known.entry(pid).or_default();
+        let too_old = trust.is_some_and(|trust| {
+            known.read_at.is_none_or(|read_at| read_at.elapsed() >= trust)
+        });
+        if !too_old {
+            return snapshot;
+        }
+        self.resolver.invalidate(pid);
+        known.snapshot = None;
+        // The process may be gone by now; what was known of it then is still better than nothing.
+        self.snapshot(pid).or(snapshot)
+    }
+
+    /// What is mapped in a process, as far as is known; asks the process the first time.
+    fn snapshot(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
+        let known = self.known.entry(pid).or_default();
+        if known.snapshot.is_some() {
+            return known.snapshot.clone();
+        }
+        if known.read_at.is_some_and(|read_at| read_at.elapsed() < TRUST_LEAF) {
+            return known.inherited.clone();
+        }
+        known.read_at = Some(Instant::now());
+        match self.resolver.snapshot(pid) {
+            // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
+            Some(snapshot) if !snapshot.mappings().is_empty() => {
+                known.snapshot = Some(Arc::clone(&snapshot));
+                Some(snapshot)
+            }
+            _ => known.inherited.clone(),
+        }
+    }
+
+    /// Name of the process; that of the sampled thread when the process cannot be asked any more.
+    fn comm(&mut self, sample: &Sample<'_>) -> String {
+        let procfs = &self.procfs;
+        let known = self.known.entry(sample.pid).or_default();
+        known
+            .comm
+            .get_or_insert_with(|| {
+                procfs.name(sample.pid).map_or_else(
+                    || name(&sample.comm),
+                    |comm| comm.to_string_lossy().into_owned(),
+                )
+            })
+            .clone()
+    }
+}
+
+fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
+    if let Some(main) = snapshot.main() {
+        main.binary();
+        let index = aggregate.mappings.user(pid, main);
+        aggregate.mappings.add_main(index);
+    }
+}
+
+/// How old a snapshot may be that does not have all addresses of a sample; `None` if it has them.
+fn trust(snapshot: &Snapshot, sample: &Sample<'_>) -> Option<Duration> {
+    let mut addresses = code_addresses(sample.user.iter());
+    if !snapshot.contains(addresses.next()?) {
+        return Some(TRUST_LEAF);
+    }
+    let all_known = addresses.all(|address| snapshot.contains(address));
+    (!all_known).then_some(TRUST)
+}
+
+/// The addresses to look up for a stack that is innermost first: the interrupted instruction as it is, return
+/// addresses moved into the call.
+fn code_addresses(stack: impl Iterator<Item = u64>) -> impl Iterator<Item = ProcAddr> {
+    stack.enumerate().map(|(depth, address)| {
+        let address = ProcAddr(address);
+        match depth {
+            0 => CodeAddr::Exact(address),
+            _ => CodeAddr::Return(address),
+        }
+        .lookup()
+    })
+}
+
+/// A task's name up to its first zero; bytes that are not UTF-8 are replaced.
+fn name(comm: &[u8]) -> String {
+    let length = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
+    String::from_utf8_lossy(&comm[..length]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only callers are moved back by one.
+    #[test]
+    fn return_addresses_are_moved_into_the_call() {
+        let moved: Vec<u64> = code_addresses([0x1000, 0x2000, 0x3000].into_iter())
+            .map(|address| address.0)
+            .collect();
+        assert_eq!(moved, [0x1000, 0x1fff, 0x2fff]);
+    }
+
+    /// Names end at the first zero and are always text.
+    #[test]
+    fn task_names() {
+        assert_eq!(name(b"worker\0\0\0"), "worker");
+        assert_eq!(name(b"fifteen bytes!!!"), "fifteen bytes!!!");
+        assert_eq!(name(b"\xff\0"), "\u{fffd}");
     }
 }

@@ -1,0 +1,338 @@
+//! Names for the addresses of one ELF file, by blazesym, with everything that may go wrong kept to that file.
+//!
+//! Decides which files to ask in which order, keeps memory bounded, and turns blazesym's answers into this
+//! module's. Where separate debug files lie is left to `debug_files`.
+//!
+//! # Memory
+//!
+//! blazesym maps the file and keeps what it has parsed of each compilation unit. One reader serves all addresses
+//! of a file, in ascending order, so normally each unit is parsed once. Every [`CHECK_EVERY`] addresses the
+//! resident memory of the process is looked at; when it has grown by more than the limit since the file's first
+//! address, the reader is thrown away, which unmaps everything, and the next address opens a new one. It has to
+//! read the list of units again and, as addresses ascend, hardly any unit twice. After the last address nothing
+//! of the file is kept.
+
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+
+use super::contents::Contents;
+use super::debug_files::{self, DebugFile};
+use super::memory::Resident;
+use super::names::{Demangler, is_mangled};
+use super::{Detail, Function, Miss, Named, Options, guard};
+use crate::addr::ElfAddr;
+use crate::binary::Binary;
+
+/// Addresses between two looks at the memory in use. One address can cost a large compilation unit, some MiB.
+const CHECK_EVERY: usize = 16;
+
+/// A reader of a file that fails this often in a row is not asked again: each try can cost as much as the first.
+const FAILURES_IN_A_ROW: u32 = 4;
+
+/// The names of the functions of `binary` that contain `addresses`, in their order.
+pub(super) fn symbolize(
+    binary: &Binary,
+    detail: Detail,
+    options: &Options,
+    addresses: &[ElfAddr],
+) -> Vec<Named> {
+    let path = PathBuf::from(format!("/proc/self/fd/{}", binary.file().as_raw_fd()));
+    let contents = match std::fs::File::open(&path).map_err(|error| error.to_string()) {
+        Ok(file) => Contents::read(&file),
+        Err(error) => Err(error),
+    };
+    let contents = match contents {
+        Ok(contents) => contents,
+        Err(error) => return vec![Err(Miss::Unreadable(error)); addresses.len()],
+    };
+    let mut order: Vec<usize> = (0..addresses.len()).collect();
+    order.sort_unstable_by_key(|&index| addresses[index]);
+    let mut reader = Reader::new(binary, path, contents, detail, options);
+    let mut answers: Vec<Named> = vec![Err(Miss::NoSymbol); addresses.len()];
+    let mut previous: Option<usize> = None;
+    for (count, index) in order.into_iter().enumerate() {
+        answers[index] = match previous {
+            Some(previous) if addresses[previous] == addresses[index] => answers[previous].clone(),
+            _ => reader.name(addresses[index].0),
+        };
+        previous = Some(index);
+        if (count + 1) % CHECK_EVERY == 0 {
+            reader.bound_memory();
+        }
+    }
+    answers
+}
+
+/// A file and a way to read it.
+struct Layer {
+    source: Source<'static>,
+    /// For messages.
+    name: String,
+
+    failures: u32,
+}
+
+impl Layer {
+    fn new(path: PathBuf, name: String, debug: bool) -> Self {
+        let mut elf = Elf::new(path);
+        elf.debug_syms = debug;
+        Self {
+            source: Source::Elf(elf),
+            name,
+            failures: 0,
+        }
+    }
+}
+
+/// Asks the layers of one binary, the one that knows most first.
+struct Reader<'a> {
+    layers: Vec<Layer>,
+    contents: Contents,
+    has_symbols: bool,
+    options: &'a Options,
+    detail: Detail,
+    symbolizer: Option<Symbolizer>,
+    demangler: Demangler,
+    resident: Resident,
+    /// Resident memory before the first address, and after the first one.
+    before: u64,
+    floor: Option<u64>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        binary: &Binary,
+        path: PathBuf,
+        contents: Contents,
+        detail: Detail,
+        options: &'a Options,
+    ) -> Self {
+        let resident = Resident::new();
+        let separate = match detail {
+            Detail::Full => !contents.debug_info,
+            Detail::Functions | Detail::None => !contents.symbols,
+        }
+        .then(|| debug_files::find(&contents, binary.path(), &options.debug_dirs))
+        .flatten();
+        let separate_contents = separate.as_ref().map(|file| &file.contents);
+        Self {
+            has_symbols: contents.symbols || contents.debug_info || separate_contents.is_some(),
+            layers: layers(binary, path, &contents, separate.as_ref(), detail, options),
+            contents,
+            options,
+            detail,
+            symbolizer: None,
+            demangler: Demangler::default(),
+            before: resident.bytes(),
+            resident,
+            floor: None,
+        }
+    }
+
+    /// Asks one layer after the other until the name is complete.
+    fn name(&mut self, address: u64) -> Named {
+        if address == u64::MAX {
+            // Nothing can follow it, so no range of code contains it; blazesym's arithmetic relies on that.
+            return Err(Miss::NoSymbol);
+        }
+        let mut found: Option<Vec<Function>> = None;
+        let mut failure = None;
+        for index in 0..self.layers.len() {
+            match (self.ask(index, address), &mut found) {
+                (Ok(Some(functions)), None) => found = Some(functions),
+                (Ok(Some(mut functions)), Some(found)) => {
+                    adopt_linker_name(found, functions.pop());
+                }
+                (Ok(None), _) => {}
+                (Err(error), _) => failure = failure.or(Some(error)),
+            }
+            if found
+                .as_ref()
+                .is_some_and(|functions| is_complete(functions))
+            {
+                break;
+            }
+        }
+        if self.floor.is_none() {
+            self.floor = Some(self.resident.bytes());
+        }
+        let mut functions = found.unwrap_or_default();
+        functions.retain(|function| !function.name.is_empty());
+        match failure {
+            _ if !functions.is_empty() => Ok(functions),
+            Some(failure) => Err(Miss::Unreadable(failure)),
+            None if self.has_symbols => Err(Miss::NoSymbol),
+            None => Err(Miss::Stripped),
+        }
+    }
+
+    /// What one layer knows about an address; the error says why it could not be asked.
+    fn ask(&mut self, index: usize, address: u64) -> Result<Option<Vec<Function>>, String> {
+        let layer = &mut self.layers[index];
+        if layer.failures >= FAILURES_IN_A_ROW {
+            return Err(format!("{} failed before", layer.name));
+        }
+        let symbolizer = self
+            .symbolizer
+            .get_or_insert_with(|| build(self.detail, self.options));
+        let demangler = &mut self.demangler;
+        let contents = &self.contents;
+        let result = guard::catch(|| {
+            let symbolized = symbolizer
+                .symbolize_single(&layer.source, Input::VirtOffset(address))
+                .map_err(|error| format!("{error:#}"))?;
+            Ok(match symbolized {
+                Symbolized::Sym(sym) if is_plausible(&sym, address, contents) => {
+                    Some(functions(&sym, demangler))
+                }
+                Symbolized::Sym(_) | Symbolized::Unknown(_) => None,
+            })
+        });
+        match result {
+            Ok(Ok(answer)) => {
+                layer.failures = 0;
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                layer.failures += 1;
+                Err(error)
+            }
+            Err(panic) => {
+                // Whatever state the reader is in now, nothing more is asked of it.
+                layer.failures = FAILURES_IN_A_ROW;
+                let error = format!("{}: the reader panicked: {panic}", layer.name);
+                self.let_go();
+                Err(error)
+            }
+        }
+    }
+
+    /// Throws the reader away if the file has taken more memory than it may.
+    fn bound_memory(&mut self) {
+        let now = self.resident.bytes();
+        let limit = self.options.memory_limit;
+        let floor = self.floor.unwrap_or(now);
+        // What the reader needs for a start would be back at once; only what has come since can be won.
+        if now.saturating_sub(self.before) > limit && now.saturating_sub(floor) > limit / 4 {
+            log::debug!(
+                "{} MiB resident, reopening {}",
+                now >> 20,
+                self.layers[0].name
+            );
+            self.let_go();
+        }
+    }
+
+    fn let_go(&mut self) {
+        self.floor = None;
+        let symbolizer = self.symbolizer.take();
+        if let Err(panic) = guard::catch(|| drop(symbolizer)) {
+            log::debug!("the reader panicked when it was closed: {panic}");
+        }
+    }
+}
+
+fn layers(
+    binary: &Binary,
+    path: PathBuf,
+    contents: &Contents,
+    separate: Option<&DebugFile>,
+    detail: Detail,
+    options: &Options,
+) -> Vec<Layer> {
+    let name = binary.path().display().to_string();
+    let separate = separate.map(|file| (file, file.path.display().to_string()));
+    let mut layers = Vec::new();
+    if detail == Detail::Full {
+        let (debug, path, name) = match &separate {
+            Some((file, name)) => (&file.contents, &file.path, name),
+            None => (contents, &path, &name),
+        };
+        if debug.debug_info && debug.unpacked > options.memory_limit {
+            log::warn!(
+                "{name}: no lines, its compressed debug information would take {} MiB",
+                debug.unpacked >> 20
+            );
+        } else if debug.debug_info {
+            layers.push(Layer::new(path.clone(), name.clone(), true));
+        }
+    }
+    if let Some((file, name)) = separate.filter(|(file, _)| file.contents.symbols) {
+        layers.push(Layer::new(file.path.clone(), name, false));
+    }
+    // Even without a symbol table there may be the dynamic one.
+    layers.push(Layer::new(path, name, false));
+    layers
+}
+
+fn build(detail: Detail, options: &Options) -> Symbolizer {
+    let full = detail == Detail::Full;
+    Symbolizer::builder()
+        .enable_auto_reload(false)
+        .enable_code_info(full)
+        .enable_inlined_fns(full)
+        .enable_demangling(false)
+        // Debug links have been followed already; these are for what a debug file shares with others (dwz).
+        .set_debug_dirs(Some(&options.debug_dirs))
+        .build()
+}
+
+/// Whether a symbol really covers the address.
+///
+/// Assembly code has symbols without a size, and blazesym lets each reach to the next one. None reaches into
+/// another section, which keeps the stubs in `.plt` from being taken for the `_init` before them.
+fn is_plausible(sym: &Sym<'_>, address: u64, contents: &Contents) -> bool {
+    sym.size.is_some_and(|size| size > 0) || contents.same_section(sym.addr, address)
+}
+
+/// blazesym's answer in pprof's order: innermost first.
+fn functions(sym: &Sym<'_>, demangler: &mut Demangler) -> Vec<Function> {
+    let mut function = |raw: &str, code: Option<&CodeInfo<'_>>| {
+        let names = demangler.names(raw);
+        Function {
+            name: names.name,
+            system_name: names.system_name,
+            file: code.map_or_else(String::new, |code| {
+                code.to_path().to_string_lossy().into_owned()
+            }),
+            line: code.and_then(|code| code.line).unwrap_or(0),
+        }
+    };
+    let mut functions: Vec<Function> = sym
+        .inlined
+        .iter()
+        .rev()
+        .map(|inlined| function(&inlined.name, inlined.code_info.as_ref()))
+        .collect();
+    functions.push(function(&sym.name, sym.code_info.as_deref()));
+    functions
+}
+
+/// Whether the name of the outermost function is all that can be known.
+///
+/// Debug information may have a bare `spin<u32>` where the symbol table has the whole path of the function (Rust
+/// with `debug = "line-tables-only"`, clang with `-gline-tables-only`), or no name at all (dwz, whose shared
+/// names blazesym does not follow).
+fn is_complete(functions: &[Function]) -> bool {
+    functions.last().is_some_and(|outermost| {
+        let mangles = [".rs", ".cc", ".cpp", ".cxx", ".C", ".hpp", ".hh"];
+        let unmangled = mangles
+            .iter()
+            .any(|suffix| outermost.file.ends_with(suffix))
+            && !is_mangled(&outermost.system_name);
+        !outermost.name.is_empty() && !unmangled
+    })
+}
+
+/// Replaces the name of the outermost function by that of the symbol table, if that says more.
+fn adopt_linker_name(functions: &mut [Function], symbol: Option<Function>) {
+    if let (Some(outermost), Some(symbol)) = (functions.last_mut(), symbol)
+        && (outermost.name.is_empty() || is_mangled(&symbol.system_name))
+    {
+        outermost.name = symbol.name;
+        outermost.system_name = symbol.system_name;
+    }
+}

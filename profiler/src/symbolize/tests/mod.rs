@@ -1,0 +1,9 @@
+//! Names of real programs that the machine's compilers build, compared with what binutils say about them.
+
+mod debug_files;
+mod hostile;
+mod kernel;
+mod names;
+mod perf_map;
+mod programs;
+mod workshop;
