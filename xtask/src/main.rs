@@ -13,6 +13,7 @@ mod bpf_object;
 mod bpf_toolchain;
 mod command;
 mod ebpf;
+mod fixtures;
 mod packages;
 mod profiler;
 mod run;
@@ -41,6 +42,11 @@ const TASKS: &[Task] = &[
         name: "build-ebpf",
         run: ebpf::run,
         help: "build the BPF object that the profiler embeds",
+    },
+    Task {
+        name: "fixtures",
+        run: fixtures::run,
+        help: "compile the programs that the end-to-end suite profiles",
     },
     Task {
         name: "run",
