@@ -10,7 +10,7 @@ use crate::output::Owner;
 
 /// The user behind sudo, from the user database.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// Login name.
     pub name: String,
     /// Home directory.
@@ -22,7 +22,7 @@ pub struct Caller {
 
 /// Why the user behind sudo cannot be told.
 #[derive(Debug, thiserror::Error)]
-pub enum CallerError {
+pub(crate) enum CallerError {
     /// sudo's environment does not make sense.
     #[error("SUDO_UID is {0:?}, which is no user id; unset it, or call the profiler through sudo")]
     NotAnId(String),
@@ -41,7 +41,7 @@ pub enum CallerError {
 
 impl Caller {
     /// The user who called sudo; `None` when this is not root or nobody did.
-    pub fn from_sudo() -> Result<Option<Self>, CallerError> {
+    pub(crate) fn from_sudo() -> Result<Option<Self>, CallerError> {
         let Ok(uid) = std::env::var("SUDO_UID") else {
             return Ok(None);
         };
@@ -56,7 +56,7 @@ impl Caller {
     }
 
     /// The owner of files made for this user.
-    pub fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner {
         Owner {
             uid: self.uid.as_raw(),
             gid: self.gid.as_raw(),

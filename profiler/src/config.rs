@@ -8,7 +8,7 @@ use crate::symbolize::Detail;
 
 /// What to profile, for how long, and how finely.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// Which processes.
     pub targets: Targets,
     /// How long at most; `None` until told to stop or nothing is left to profile.
@@ -27,7 +27,7 @@ pub struct Config {
 
 /// What cannot be profiled as asked.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// The kernel allows fewer samples per second.
     #[error("{asked} Hz is more than this kernel allows; ask for at most {most} Hz, or raise the limit: sudo sysctl kernel.perf_event_max_sample_rate={asked}")]
     Frequency {
@@ -57,7 +57,7 @@ pub enum ConfigError {
 
 impl Config {
     /// CPU time that one sample stands for, in nanoseconds.
-    pub fn period_ns(&self) -> u64 {
+    pub(crate) fn period_ns(&self) -> u64 {
         1_000_000_000 / u64::from(self.frequency_hz.max(1))
     }
 
@@ -66,7 +66,7 @@ impl Config {
     /// # Errors
     ///
     /// What was asked for does not exist or is not allowed on this machine.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         if let Some(most) = sampler::max_sample_rate()
             && self.frequency_hz > most
         {

@@ -13,7 +13,7 @@ use crate::caller::Caller;
 
 /// A command that has been forked but does not run its program yet.
 #[derive(Debug)]
-pub struct HeldCommand {
+pub(crate) struct HeldCommand {
     pid: u32,
     release: File,
     spawning: JoinHandle<io::Result<Child>>,
@@ -21,7 +21,7 @@ pub struct HeldCommand {
 
 /// Why a command could not be started.
 #[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
+pub(crate) enum LaunchError {
     /// There is no such program, or it may not be run.
     #[error("the command {program:?} cannot be started: {cause}; check its name, its path and whether it is executable")]
     Exec {
@@ -39,7 +39,7 @@ impl HeldCommand {
     /// Forks a process for `command` (program and arguments), which then waits for [`release`](Self::release).
     ///
     /// [`Command::spawn`] returns only after the program has started, so a thread of its own waits for that.
-    pub fn fork(command: &[OsString], caller: Option<&Caller>) -> Result<Self, LaunchError> {
+    pub(crate) fn fork(command: &[OsString], caller: Option<&Caller>) -> Result<Self, LaunchError> {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
@@ -82,12 +82,12 @@ impl HeldCommand {
     }
 
     /// Process id of the command.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Lets the command run its program.
-    pub fn release(mut self, program: &OsString) -> Result<Child, LaunchError> {
+    pub(crate) fn release(mut self, program: &OsString) -> Result<Child, LaunchError> {
         self.release.write_all(&[1])?;
         started(self.spawning.join(), program.clone())
     }

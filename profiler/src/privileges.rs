@@ -19,7 +19,7 @@ const KEPT: CapabilitySet = CapabilitySet::BPF
 /// Drops every capability of this thread that is not needed after attaching.
 ///
 /// Threads made from here on have no more; so it is called before any is made.
-pub fn drop_after_attach() -> std::io::Result<()> {
+pub(crate) fn drop_after_attach() -> std::io::Result<()> {
     let have = rustix::thread::capabilities(None)?;
     let permitted = have.permitted.intersection(KEPT);
     let sets = CapabilitySets {

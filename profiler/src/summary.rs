@@ -10,7 +10,7 @@ use crate::sampler::{Losses, ProgramCost};
 
 /// Counts of one run.
 #[derive(Clone, Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// How long sampling went on.
     pub elapsed: Duration,
     /// Samples per second that were asked for, on each CPU.
@@ -37,7 +37,7 @@ pub struct Summary {
 
 /// What was found out about frames, counted once per sample that has the frame.
 #[derive(Clone, Debug, Default)]
-pub struct FrameCounts {
+pub(crate) struct FrameCounts {
     /// Frames with a function.
     pub named: u64,
     /// Frames without, by whose fault.
@@ -46,7 +46,7 @@ pub struct FrameCounts {
 
 /// Why frames have no name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Blame {
+pub(crate) struct Blame {
     /// The binary, by its file name, or what stands for it.
     pub binary: String,
     /// The reason.
@@ -55,17 +55,17 @@ pub struct Blame {
 
 impl Summary {
     /// CPU time that the samples stand for.
-    pub fn cpu_time(&self) -> Duration {
+    pub(crate) fn cpu_time(&self) -> Duration {
         Duration::from_nanos(self.samples.saturating_mul(self.period_ns))
     }
 
     /// Samples that were taken but are not in the profile.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.losses.ring_full + self.losses.output_failed + self.losses.malformed
     }
 
     /// Each reason for lost samples, with how many.
-    pub fn lost_by_reason(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn lost_by_reason(&self) -> Vec<(&'static str, u64)> {
         nonzero(&[
             ("the ring buffer was full", self.losses.ring_full),
             ("the kernel refused the record", self.losses.output_failed),
@@ -74,7 +74,7 @@ impl Summary {
     }
 
     /// Each reason for stacks that are not whole, with how many samples.
-    pub fn cut_by_reason(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn cut_by_reason(&self) -> Vec<(&'static str, u64)> {
         let ended = |end| self.ends.get(&end).copied().unwrap_or(0);
         nonzero(&[
             ("deeper than 127 frames", ended(StackEnd::TooDeep)),
@@ -83,7 +83,7 @@ impl Summary {
     }
 
     /// Whom unnamed frames are to be blamed on, worst first.
-    pub fn most_to_blame(&self) -> Vec<(&Blame, u64)> {
+    pub(crate) fn most_to_blame(&self) -> Vec<(&Blame, u64)> {
         let mut blamed: Vec<_> = self
             .frames
             .not_named
@@ -95,7 +95,7 @@ impl Summary {
     }
 
     /// Why there are no samples, most likely.
-    pub fn no_samples_because(&self, all_ended: bool) -> &'static str {
+    pub(crate) fn no_samples_because(&self, all_ended: bool) -> &'static str {
         if self.lost() > 0 {
             "all of them were lost"
         } else if all_ended {
@@ -106,7 +106,7 @@ impl Summary {
     }
 
     /// Sentences for the comments of the profile, the same as those that are printed.
-    pub fn comments(&self) -> Vec<String> {
+    pub(crate) fn comments(&self) -> Vec<String> {
         let mut comments = vec![format!(
             "profiler: {} samples, {} lost",
             self.samples,

@@ -55,6 +55,15 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
     let (profile, summary) = recording.finish()?;
     destination.write(&profile)?;
     log::debug!("profile ready {} after sampling ended", values::seconds(stopped.elapsed()));
+    for cost in &summary.costs {
+        log::debug!(
+            "BPF program {}: {} ns in {} runs, {} instructions verified",
+            cost.name,
+            cost.run_time_ns,
+            cost.run_count,
+            cost.verified_instructions.map_or_else(|| "unknown".to_owned(), |count| count.to_string()),
+        );
+    }
     let written = Written {
         destination: &destination,
         bytes: profile.len() as u64,

@@ -57,6 +57,12 @@ fn text(summary: &Summary, written: &Written<'_>) -> String {
         cut => format!("stacks   cut: {}", reasons(&cut)),
     });
     lines.extend(names(summary));
+    if summary.gone_processes > 0 {
+        lines.push(format!(
+            "         {} ended before their mappings could be read",
+            count(summary.gone_processes, "process", "processes")
+        ));
+    }
     lines.extend(summary.notes.iter().map(|note| format!("note     {note}")));
     lines.extend(written.command.iter().map(|how| format!("command  {how}")));
     lines.push(profile(written));
@@ -135,6 +141,7 @@ fn json(summary: &Summary, written: &Written<'_>) -> serde_json::Value {
         "samples": summary.samples,
         "cpu_time_ns": summary.cpu_time().as_nanos() as u64,
         "processes": summary.processes,
+        "gone_processes": summary.gone_processes,
         "lost": by_reason(summary.lost_by_reason()),
         "lost_events": summary.losses.events,
         "children_not_followed": summary.losses.children_not_followed,

@@ -12,7 +12,7 @@ use super::OutputError;
 
 /// Who the file shall belong to: the user who called sudo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// User id.
     pub uid: u32,
     /// Group id.
@@ -21,7 +21,7 @@ pub struct Owner {
 
 /// A destination that has been found writable.
 #[derive(Debug)]
-pub struct ProfileFile {
+pub(crate) struct ProfileFile {
     path: PathBuf,
     directory: PathBuf,
     /// Devices and pipes are written to as they are: renaming would replace them.
@@ -62,7 +62,7 @@ impl ProfileFile {
     }
 
     /// Where the profile will be.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

@@ -7,11 +7,11 @@ mod file;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-pub use file::{Owner, ProfileFile};
+pub(crate) use file::{Owner, ProfileFile};
 
 /// Why a profile cannot go where it should.
 #[derive(Debug, thiserror::Error)]
-pub enum OutputError {
+pub(crate) enum OutputError {
     /// Binary data would garble the terminal.
     #[error("standard output is a terminal and a profile is binary; redirect it, or name a file: -o cpu.pb.gz")]
     Terminal,
@@ -41,7 +41,7 @@ pub enum OutputError {
 
 /// Where a profile goes; checked before sampling begins.
 #[derive(Debug)]
-pub enum Destination {
+pub(crate) enum Destination {
     /// Standard output.
     Stdout,
     /// A file that appears whole or not at all.
@@ -50,7 +50,7 @@ pub enum Destination {
 
 impl Destination {
     /// Checks that `path` can be written; `-` is standard output.
-    pub fn open(path: &Path, owner: Option<Owner>) -> Result<Self, OutputError> {
+    pub(crate) fn open(path: &Path, owner: Option<Owner>) -> Result<Self, OutputError> {
         if path == Path::new("-") {
             if io::stdout().is_terminal() {
                 return Err(OutputError::Terminal);
@@ -61,7 +61,7 @@ impl Destination {
     }
 
     /// Writes the profile.
-    pub fn write(&self, bytes: &[u8]) -> Result<(), OutputError> {
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), OutputError> {
         match self {
             Self::Stdout => write_stdout(bytes).map_err(|cause| OutputError::Write {
                 path: PathBuf::from("standard output"),

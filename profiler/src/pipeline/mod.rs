@@ -25,7 +25,7 @@ use processes::Processes;
 const READ_EVERY: Duration = Duration::from_millis(100);
 
 /// A recording that is going on.
-pub struct Recording {
+pub(crate) struct Recording {
     config: Config,
     sampler: Sampler,
     processes: Processes,
@@ -39,7 +39,7 @@ pub struct Recording {
 
 /// Why sampling ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// Somebody asked for it.
     Stopped,
     /// The time was over.
@@ -50,7 +50,7 @@ pub enum Ended {
 
 impl Ended {
     /// One word for programs.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
             Self::Duration => "duration",
@@ -61,7 +61,7 @@ impl Ended {
 
 /// How far a recording is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Time since the start.
     pub elapsed: Duration,
     /// Samples counted so far.
@@ -78,7 +78,7 @@ impl Recording {
     /// # Errors
     ///
     /// A [`SamplerError`](crate::sampler::SamplerError) when the kernel refuses.
-    pub fn start(config: Config) -> Result<Self> {
+    pub(crate) fn start(config: Config) -> Result<Self> {
         raise_descriptor_limit();
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
@@ -117,7 +117,7 @@ impl Recording {
     }
 
     /// Reads samples until `stop` becomes readable, the time is over, or the targets are gone.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         stop: BorrowedFd<'_>,
         mut on_progress: impl FnMut(Progress),
@@ -145,10 +145,11 @@ impl Recording {
     }
 
     /// Names everything and builds the profile; returns it gzipped, with what it is made of.
-    pub fn finish(mut self) -> Result<(Vec<u8>, Summary)> {
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Summary)> {
         self.summary.losses = self.sampler.losses();
         self.summary.samples = self.aggregate.samples();
         self.summary.processes = self.processes.sampled();
+        self.summary.gone_processes = self.processes.gone();
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
         // The ring's memory is not needed while names are found.

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use profiler_common::StackEnd;
+
 use crate::addr::{ElfAddr, ProcAddr};
-use crate::aggregate::{Aggregate, Frame, MappingIndex, Place};
+use crate::aggregate::{Aggregate, Counted, Frame, MappingIndex, Place};
 use crate::config::Config;
 use crate::pprof::{self, Builder, Header, Label, Line, LocationId, MappingId};
 use crate::process::{Mapping, MappingKind, ProcFs};
@@ -58,13 +60,7 @@ pub(super) fn write_up(
             .iter()
             .map(|frame| locations[frame.position()])
             .collect();
-        let labels = [
-            Label::number("pid", stack.labels.pid.into()),
-            Label::number("tid", stack.labels.tid.into()),
-            Label::text("comm", stack.labels.comm.clone()),
-            Label::text("thread", stack.labels.thread.clone()),
-        ];
-        builder.add(&frames, stack.count, &labels);
+        builder.add(&frames, stack.count, &labels(&stack));
     }
     let profile = builder.finish();
     let corrections = profile.corrections();
@@ -164,6 +160,22 @@ fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfA
     }
 }
 
+fn labels(stack: &Counted<'_>) -> Vec<Label> {
+    let number = |key: &str, value: u32| Label::Num(key.to_owned(), value.into(), String::new());
+    let text = |key: &str, value: &str| Label::Str(key.to_owned(), value.to_owned());
+    let mut labels = vec![
+        number("pid", stack.labels.pid),
+        number("tid", stack.labels.tid),
+        text("comm", &stack.labels.comm),
+        text("thread", &stack.labels.thread),
+    ];
+    // A stack that lacks its outer frames must not look like a whole one.
+    if stack.end == StackEnd::TooDeep {
+        labels.push(text("truncated", "too deep"));
+    }
+    labels
+}
+
 fn lines(named: &Named) -> Vec<Line<'_>> {
     named
         .iter()
@@ -173,6 +185,7 @@ fn lines(named: &Named) -> Vec<Line<'_>> {
             system_name: &function.system_name,
             file: &function.file,
             line: function.line.into(),
+            start_line: 0,
         })
         .collect()
 }

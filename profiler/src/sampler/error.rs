@@ -13,7 +13,7 @@ use super::features;
 
 /// Why sampling could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum SamplerError {
+pub(crate) enum SamplerError {
     /// The process may not do this.
     #[error(
         "{action} needs {missing}; run as root, or give the program its rights: sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_checkpoint_restore,cap_dac_read_search,cap_syslog+ep {}",

@@ -59,7 +59,7 @@ pub(super) fn perf_event_paranoid() -> Option<i32> {
 }
 
 /// The highest sampling frequency that the kernel allows, in Hz (`kernel.perf_event_max_sample_rate`).
-pub fn max_sample_rate() -> Option<u32> {
+pub(crate) fn max_sample_rate() -> Option<u32> {
     read_number(Path::new("/proc/sys/kernel/perf_event_max_sample_rate"))
 }
 

@@ -16,13 +16,13 @@ use aya::{Ebpf, programs::loaded_programs};
 use aya_log::EbpfLogger;
 use profiler_common::Counter;
 
-pub use error::SamplerError;
-pub use features::max_sample_rate;
-pub use ring::{Addresses, Event, Sample};
+pub(crate) use error::SamplerError;
+pub(crate) use features::max_sample_rate;
+pub(crate) use ring::{Event, Sample};
 
 /// Which processes are sampled.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Targets {
+pub(crate) enum Targets {
     /// Every process of the machine.
     All,
     /// The processes with these ids, as the initial pid namespace has them.
@@ -31,7 +31,7 @@ pub enum Targets {
 
 /// What the sampler needs to know before it loads anything.
 #[derive(Clone, Debug)]
-pub struct SamplerOptions {
+pub(crate) struct SamplerOptions {
     /// Nanoseconds of CPU time that one sample stands for.
     pub period_ns: u64,
     /// Which processes are sampled.
@@ -46,7 +46,7 @@ pub struct SamplerOptions {
 
 /// Samples that did not arrive, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Losses {
+pub(crate) struct Losses {
     /// Timer ticks that hit a target: samples received plus samples lost.
     pub tried: u64,
     /// The ring buffer was full.
@@ -63,7 +63,7 @@ pub struct Losses {
 
 /// What the kernel accounts to one BPF program, when `kernel.bpf_stats_enabled` is 1.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProgramCost {
+pub(crate) struct ProgramCost {
     /// Name of the program.
     pub name: String,
     /// Nanoseconds spent in the program, all CPUs.
@@ -75,7 +75,7 @@ pub struct ProgramCost {
 }
 
 /// The loaded BPF programs and the ring that they write to.
-pub struct Sampler {
+pub(crate) struct Sampler {
     ebpf: Ebpf,
     records: RingBuf<MapData>,
     targets: HashMap<MapData, u32, u8>,
@@ -88,25 +88,25 @@ pub struct Sampler {
 
 impl Sampler {
     /// Loads the programs; nothing is sampled before [`attach`](Self::attach).
-    pub fn load(options: SamplerOptions) -> Result<Self, SamplerError> {
+    pub(crate) fn load(options: SamplerOptions) -> Result<Self, SamplerError> {
         load::load(options)
     }
 
     /// Starts sampling on every online CPU.
-    pub fn attach(&mut self) -> Result<(), SamplerError> {
+    pub(crate) fn attach(&mut self) -> Result<(), SamplerError> {
         self.links = attach::attach(&mut self.ebpf, &self.options)?;
         Ok(())
     }
 
     /// Stops sampling; what is in the ring stays there to be read.
-    pub fn detach(&mut self) -> Result<(), SamplerError> {
+    pub(crate) fn detach(&mut self) -> Result<(), SamplerError> {
         attach::detach(&mut self.ebpf, std::mem::take(&mut self.links))
     }
 
     /// Hands every record that waits in the ring to `handle`, in order, and returns how many there were.
     ///
     /// Stops after about one filling of the ring, so that a busy machine cannot keep the caller here.
-    pub fn drain(&mut self, mut handle: impl FnMut(Event<'_>)) -> usize {
+    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Event<'_>)) -> usize {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
@@ -125,14 +125,14 @@ impl Sampler {
     }
 
     /// No longer samples a process that has ended, so that its id may be used again.
-    pub fn remove_target(&mut self, pid: u32) {
+    pub(crate) fn remove_target(&mut self, pid: u32) {
         if self.targets.remove(&pid).is_err() {
             log::trace!("process {pid} was not in the table of targets");
         }
     }
 
     /// What was tried and what was lost until now.
-    pub fn losses(&self) -> Losses {
+    pub(crate) fn losses(&self) -> Losses {
         let counter = |counter: Counter| -> u64 {
             self.counters
                 .get(&(counter as u32), 0)
@@ -149,7 +149,7 @@ impl Sampler {
     }
 
     /// What the programs have cost, for those the kernel kept count of.
-    pub fn costs(&self) -> Vec<ProgramCost> {
+    pub(crate) fn costs(&self) -> Vec<ProgramCost> {
         let ours: Vec<u32> = self
             .ebpf
             .programs()

@@ -7,7 +7,7 @@ pub(super) const MOST_RECORDS_AT_ONCE: usize = 64_000;
 
 /// What the BPF programs tell.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A target was interrupted by the sampling timer.
     Sample(Sample<'a>),
     /// A target has a new child, which is a target as well.
@@ -33,7 +33,7 @@ pub enum Event<'a> {
 
 /// One sample, its frames still in the ring.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sample<'a> {
+pub(crate) struct Sample<'a> {
     /// Process id.
     pub pid: u32,
     /// Thread id.
@@ -45,7 +45,7 @@ pub struct Sample<'a> {
     /// Name of the thread, padded with zeros.
     pub comm: [u8; COMM_LEN],
     /// User frames, innermost first: the interrupted instruction, then return addresses.
-    pub user: Addresses<'a>,
+    pub(crate) user: Addresses<'a>,
     /// Kernel frames in the same order; none when the task ran in user mode.
     pub kernel: Addresses<'a>,
     /// How the walk of the user stack ended.
@@ -54,21 +54,21 @@ pub struct Sample<'a> {
 
 /// Addresses as they stand in the record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Addresses<'a>(&'a [u8]);
+pub(crate) struct Addresses<'a>(&'a [u8]);
 
 impl Addresses<'_> {
     /// How many addresses.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len() / 8
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The addresses, innermost frame first.
-    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.chunks_exact(8).filter_map(|word| u64_at(word, 0))
     }
 }

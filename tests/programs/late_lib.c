@@ -1,0 +1,14 @@
+/* The library that late_dlopen.c loads. */
+
+#include <stdint.h>
+
+static __attribute__((noinline, noclone)) uint64_t late_leaf(uint64_t value, int rounds) {
+    for (int round = 0; round < rounds; round++)
+        value = (value ^ (value >> 13)) * 37 + (uint64_t)round;
+    return value;
+}
+
+uint64_t late_work(uint64_t value, int rounds) {
+    /* More than a jump to late_leaf, so that late_work has a frame. */
+    return late_leaf(value, rounds) + 1;
+}
