@@ -27,7 +27,9 @@ pub(crate) enum CallerError {
     #[error("SUDO_UID is {0:?}, which is no user id; unset it, or call the profiler through sudo")]
     NotAnId(String),
     /// The user database does not have the user.
-    #[error("the user {0} who called sudo is not in the user database; unset SUDO_UID to run as root")]
+    #[error(
+        "the user {0} who called sudo is not in the user database; unset SUDO_UID to run as root"
+    )]
     Unknown(u32),
     /// The user database cannot be asked.
     #[error("the user database cannot be asked for user {uid}: {cause}")]

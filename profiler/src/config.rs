@@ -29,7 +29,9 @@ pub(crate) struct Config {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The kernel allows fewer samples per second.
-    #[error("{asked} Hz is more than this kernel allows; ask for at most {most} Hz, or raise the limit: sudo sysctl kernel.perf_event_max_sample_rate={asked}")]
+    #[error(
+        "{asked} Hz is more than this kernel allows; ask for at most {most} Hz, or raise the limit: sudo sysctl kernel.perf_event_max_sample_rate={asked}"
+    )]
     Frequency {
         /// Frequency asked for, in Hz.
         asked: u32,
@@ -51,7 +53,9 @@ pub(crate) enum ConfigError {
         pid: u32,
     },
     /// Process ids mean something else here than to the kernel.
-    #[error("this is a pid namespace of its own, where process ids are not those that samples carry; run the profiler outside of it (in a container: --pid=host)")]
+    #[error(
+        "this is a pid namespace of its own, where process ids are not those that samples carry; run the profiler outside of it (in a container: --pid=host)"
+    )]
     PidNamespace,
 }
 
@@ -122,9 +126,15 @@ mod tests {
     /// Each thing that cannot be profiled is named with its remedy.
     #[test]
     fn refusals() {
-        check(&config(Targets::All, 1_000_000), "perf_event_max_sample_rate=1000000");
+        check(
+            &config(Targets::All, 1_000_000),
+            "perf_event_max_sample_rate=1000000",
+        );
         // Above the largest value of kernel.pid_max.
-        check(&config(Targets::Pids(vec![4_194_305]), 99), "there is no process 4194305");
+        check(
+            &config(Targets::Pids(vec![4_194_305]), 99),
+            "there is no process 4194305",
+        );
         let zombie = std::process::Command::new("true").spawn().unwrap();
         while !ProcFs::new().has_ended(zombie.id()) {
             std::thread::yield_now();

@@ -23,7 +23,9 @@ pub(crate) struct HeldCommand {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
     /// There is no such program, or it may not be run.
-    #[error("the command {program:?} cannot be started: {cause}; check its name, its path and whether it is executable")]
+    #[error(
+        "the command {program:?} cannot be started: {cause}; check its name, its path and whether it is executable"
+    )]
     Exec {
         /// The program as it was typed.
         program: OsString,
@@ -43,15 +45,17 @@ impl HeldCommand {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
-        let (pid_reader, pid_writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-            .map_err(io::Error::from)?;
+        let (pid_reader, pid_writer) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
         let (release_reader, release_writer) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
         let mut process = Command::new(program);
         process.args(arguments);
         if let Some(caller) = caller {
             process.env("HOME", &caller.home);
-            process.env("USER", &caller.name).env("LOGNAME", &caller.name);
+            process
+                .env("USER", &caller.name)
+                .env("LOGNAME", &caller.name);
         }
         let caller = caller.cloned();
         let mut pid_writer = File::from(pid_writer);

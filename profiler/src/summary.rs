@@ -78,7 +78,10 @@ impl Summary {
         let ended = |end| self.ends.get(&end).copied().unwrap_or(0);
         nonzero(&[
             ("deeper than 127 frames", ended(StackEnd::TooDeep)),
-            ("no user stack (kernel thread, exec or exit)", ended(StackEnd::NoUserStack)),
+            (
+                "no user stack (kernel thread, exec or exit)",
+                ended(StackEnd::NoUserStack),
+            ),
         ])
     }
 
@@ -112,16 +115,26 @@ impl Summary {
             self.samples,
             self.lost()
         )];
-        let reasons = self.lost_by_reason().into_iter().map(|(reason, count)| format!("lost: {count} because {reason}"));
+        let reasons = self
+            .lost_by_reason()
+            .into_iter()
+            .map(|(reason, count)| format!("lost: {count} because {reason}"));
         comments.extend(reasons);
-        let cut = self.cut_by_reason().into_iter().map(|(reason, count)| format!("stacks cut: {count}, {reason}"));
+        let cut = self
+            .cut_by_reason()
+            .into_iter()
+            .map(|(reason, count)| format!("stacks cut: {count}, {reason}"));
         comments.extend(cut);
         comments
     }
 }
 
 fn nonzero(reasons: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
-    reasons.iter().copied().filter(|(_, count)| *count > 0).collect()
+    reasons
+        .iter()
+        .copied()
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 #[cfg(test)]

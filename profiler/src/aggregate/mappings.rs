@@ -54,7 +54,9 @@ impl MappingTable {
     /// The index of the kernel.
     pub(crate) fn kernel(&mut self) -> MappingIndex {
         let places = &mut self.places;
-        *self.kernel.get_or_insert_with(|| push(places, Place::Kernel))
+        *self
+            .kernel
+            .get_or_insert_with(|| push(places, Place::Kernel))
     }
 
     /// Remembers that this is the main binary of a process that was asked for.

@@ -35,7 +35,10 @@ kernel.perf_event_paranoid is 3. Linux 5.10 or newer.";
     after_help = EXIT_CODES,
     group = ArgGroup::new("what").required(true).args(["pid", "all", "command", "generate"]),
 )]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that can be typed"
+)]
 pub(super) struct Args {
     /// Profile these processes with all their threads; may be repeated
     #[arg(short, long, value_name = "PID", value_delimiter = ',', action = ArgAction::Append,

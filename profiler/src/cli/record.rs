@@ -54,14 +54,18 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
 
     let (profile, summary) = recording.finish()?;
     destination.write(&profile)?;
-    log::debug!("profile ready {} after sampling ended", values::seconds(stopped.elapsed()));
+    log::debug!(
+        "profile ready {} after sampling ended",
+        values::seconds(stopped.elapsed())
+    );
     for cost in &summary.costs {
         log::debug!(
             "BPF program {}: {} ns in {} runs, {} instructions verified",
             cost.name,
             cost.run_time_ns,
             cost.run_count,
-            cost.verified_instructions.map_or_else(|| "unknown".to_owned(), |count| count.to_string()),
+            cost.verified_instructions
+                .map_or_else(|| "unknown".to_owned(), |count| count.to_string()),
         );
     }
     let written = Written {
@@ -75,7 +79,10 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
     }
     if summary.samples == 0 {
         let all_ended = ended == Ended::TargetsGone;
-        log::error!("the profile has no samples: {}", summary.no_samples_because(all_ended));
+        log::error!(
+            "the profile has no samples: {}",
+            summary.no_samples_because(all_ended)
+        );
         return Ok(ExitCode::from(NO_SAMPLES));
     }
     Ok(ExitCode::SUCCESS)
@@ -220,8 +227,17 @@ mod tests {
             log: "R1 invalid mem access".to_owned(),
         }));
         let text = format!("{error:#}");
-        let path = text.split(" is in ").nth(1).unwrap().split(": ").next().unwrap();
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "R1 invalid mem access");
+        let path = text
+            .split(" is in ")
+            .nth(1)
+            .unwrap()
+            .split(": ")
+            .next()
+            .unwrap();
+        assert_eq!(
+            std::fs::read_to_string(path).unwrap(),
+            "R1 invalid mem access"
+        );
         assert!(text.contains("on_cpu"), "{text}");
         std::fs::remove_file(path).unwrap();
     }

@@ -81,10 +81,16 @@ fn names(summary: &Summary) -> Vec<String> {
         ),
     }];
     let blamed = summary.most_to_blame();
-    lines.extend(blamed.iter().take(MOST_BLAMED).map(|(blame, count)| {
-        format!("         {count} not: {}: {}", blame.binary, blame.reason)
-    }));
-    if let Some(more) = blamed.len().checked_sub(MOST_BLAMED).filter(|more| *more > 0) {
+    lines.extend(
+        blamed.iter().take(MOST_BLAMED).map(|(blame, count)| {
+            format!("         {count} not: {}: {}", blame.binary, blame.reason)
+        }),
+    );
+    if let Some(more) = blamed
+        .len()
+        .checked_sub(MOST_BLAMED)
+        .filter(|more| *more > 0)
+    {
         lines.push(format!("         and {more} more reasons"));
     }
     lines
@@ -114,12 +120,13 @@ fn count(count: u64, one: &str, many: &str) -> String {
 }
 
 fn json(summary: &Summary, written: &Written<'_>) -> serde_json::Value {
-    let by_reason = |reasons: Vec<(&'static str, u64)>| -> serde_json::Map<String, serde_json::Value> {
-        reasons
-            .into_iter()
-            .map(|(reason, count)| (reason.to_owned(), count.into()))
-            .collect()
-    };
+    let by_reason =
+        |reasons: Vec<(&'static str, u64)>| -> serde_json::Map<String, serde_json::Value> {
+            reasons
+                .into_iter()
+                .map(|(reason, count)| (reason.to_owned(), count.into()))
+                .collect()
+        };
     let not_named: Vec<_> = summary
         .most_to_blame()
         .into_iter()

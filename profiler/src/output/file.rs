@@ -132,7 +132,10 @@ mod tests {
     fn bad_destinations_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         check_refused(directory.path(), "is a directory; name a file in it");
-        check_refused(&directory.path().join("none/cpu.pb.gz"), "make it: mkdir -p");
+        check_refused(
+            &directory.path().join("none/cpu.pb.gz"),
+            "make it: mkdir -p",
+        );
         // /proc can hold no new file, whoever asks.
         check_refused(Path::new("/proc/self/cpu.pb.gz"), "choose another place");
     }
@@ -162,10 +165,16 @@ mod tests {
         fs::write(&file, b"old").unwrap();
         fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        Destination::open(&link, None).unwrap().write(b"new").unwrap();
+        Destination::open(&link, None)
+            .unwrap()
+            .write(b"new")
+            .unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&file).unwrap(), b"new");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     /// A device is written to, not replaced, and a full one is named with the remedy.
@@ -181,6 +190,9 @@ mod tests {
             .write(b"too much")
             .unwrap_err()
             .to_string();
-        assert!(error.contains("/dev/full") && error.contains("free some space"), "{error}");
+        assert!(
+            error.contains("/dev/full") && error.contains("free some space"),
+            "{error}"
+        );
     }
 }

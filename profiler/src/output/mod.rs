@@ -13,7 +13,9 @@ pub(crate) use file::{Owner, ProfileFile};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     /// Binary data would garble the terminal.
-    #[error("standard output is a terminal and a profile is binary; redirect it, or name a file: -o cpu.pb.gz")]
+    #[error(
+        "standard output is a terminal and a profile is binary; redirect it, or name a file: -o cpu.pb.gz"
+    )]
     Terminal,
     /// The directory of the file does not exist.
     #[error("there is no directory {} for the profile; make it: mkdir -p {}", .0.display(), .0.display())]

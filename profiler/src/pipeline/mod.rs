@@ -79,6 +79,7 @@ impl Recording {
     ///
     /// A [`SamplerError`](crate::sampler::SamplerError) when the kernel refuses.
     pub(crate) fn start(config: Config) -> Result<Self> {
+        let set_up_began = Instant::now();
         raise_descriptor_limit();
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
@@ -99,7 +100,10 @@ impl Recording {
         let started = Instant::now();
         let started_at = SystemTime::now();
         sampler.attach()?;
-        log::debug!("sampling began {:?} after the start of the set-up", started.elapsed());
+        log::debug!(
+            "sampling began {} ms after the program started loading",
+            set_up_began.elapsed().as_millis()
+        );
         Ok(Self {
             summary: Summary {
                 frequency_hz: config.frequency_hz,
@@ -178,7 +182,11 @@ impl Recording {
             PollFd::new(&stop, PollFlags::IN),
             PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
         ];
-        fds.extend(self.roots.iter().map(|root| PollFd::new(root, PollFlags::IN)));
+        fds.extend(
+            self.roots
+                .iter()
+                .map(|root| PollFd::new(root, PollFlags::IN)),
+        );
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("failed to wait for samples"),

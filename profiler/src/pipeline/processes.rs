@@ -69,7 +69,9 @@ impl Processes {
             address: address.0,
         }));
         frames.extend(code_addresses(sample.user.iter()).map(|address| {
-            let mapping = snapshot.as_ref().and_then(|snapshot| snapshot.lookup(address));
+            let mapping = snapshot
+                .as_ref()
+                .and_then(|snapshot| snapshot.lookup(address));
             Frame {
                 mapping: mapping.map(|mapping| aggregate.mappings.user(pid, mapping)),
                 address: address.0,
@@ -80,9 +82,10 @@ impl Processes {
 
     /// A process has a new child, which begins with a copy of its memory.
     pub(super) fn forked(&mut self, parent: u32, child: u32) {
-        let inherited = self.known.get(&parent).and_then(|parent| {
-            parent.snapshot.clone().or_else(|| parent.inherited.clone())
-        });
+        let inherited = self
+            .known
+            .get(&parent)
+            .and_then(|parent| parent.snapshot.clone().or_else(|| parent.inherited.clone()));
         self.known.insert(
             child,
             Known {
@@ -140,7 +143,11 @@ impl Processes {
     /// What the resolver met that a user should know, one sentence each.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        notes.extend(self.resolver.take_warning().map(|warning| warning.to_string()));
+        notes.extend(
+            self.resolver
+                .take_warning()
+                .map(|warning| warning.to_string()),
+        );
         let stats = self.resolver.stats();
         if stats.malformed_lines > 0 {
             notes.push(format!(
@@ -175,7 +182,9 @@ impl Processes {
         let trust = trust(snapshot.as_deref()?, sample);
         let known = self.known.entry(pid).or_default();
         let too_old = trust.is_some_and(|trust| {
-            known.read_at.is_none_or(|read_at| read_at.elapsed() >= trust)
+            known
+                .read_at
+                .is_none_or(|read_at| read_at.elapsed() >= trust)
         });
         if !too_old {
             return snapshot;
@@ -192,7 +201,10 @@ impl Processes {
         if known.snapshot.is_some() {
             return known.snapshot.clone();
         }
-        if known.read_at.is_some_and(|read_at| read_at.elapsed() < TRUST_LEAF) {
+        if known
+            .read_at
+            .is_some_and(|read_at| read_at.elapsed() < TRUST_LEAF)
+        {
             return known.inherited.clone();
         }
         known.read_at = Some(Instant::now());
@@ -255,7 +267,10 @@ fn code_addresses(stack: impl Iterator<Item = u64>) -> impl Iterator<Item = Proc
 
 /// A task's name up to its first zero; bytes that are not UTF-8 are replaced.
 fn name(comm: &[u8]) -> String {
-    let length = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
+    let length = comm
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(comm.len());
     String::from_utf8_lossy(&comm[..length]).into_owned()
 }
 

@@ -65,7 +65,9 @@ pub(super) fn write_up(
     let profile = builder.finish();
     let corrections = profile.corrections();
     if corrections != pprof::Corrections::default() {
-        summary.notes.push(format!("left out of the profile: {corrections:?}"));
+        summary
+            .notes
+            .push(format!("left out of the profile: {corrections:?}"));
     }
     profile.to_gzip()
 }
@@ -244,7 +246,8 @@ fn main_mapping(aggregate: &Aggregate) -> Option<MappingIndex> {
     let most = samples
         .into_iter()
         .max_by_key(|(index, count)| (*count, std::cmp::Reverse(*index)));
-    most.map(|(index, _)| index).or_else(|| mains.first().copied())
+    most.map(|(index, _)| index)
+        .or_else(|| mains.first().copied())
 }
 
 fn count_names(aggregate: &Aggregate, places: &[&Place], names: &[Named], summary: &mut Summary) {
@@ -272,10 +275,9 @@ fn blame(frame: &Frame, places: &[&Place], miss: &Miss) -> Blame {
         Some(Place::Kernel) => ("kernel".to_owned(), None),
         Some(Place::User { mapping, .. }) => {
             let name = file_name(mapping);
-            let base = Path::new(&name).file_name().map_or_else(
-                || name.clone(),
-                |base| base.to_string_lossy().into_owned(),
-            );
+            let base = Path::new(&name)
+                .file_name()
+                .map_or_else(|| name.clone(), |base| base.to_string_lossy().into_owned());
             (base, mapping.build_id())
         }
     };
@@ -283,7 +285,8 @@ fn blame(frame: &Frame, places: &[&Place], miss: &Miss) -> Blame {
         (Miss::Stripped, Some(id)) => format!("stripped, no debug file for build-id {id}"),
         (Miss::Stripped, None) => "stripped, without build-id".to_owned(),
         (Miss::Unreadable(_), _) if place.is_none() => {
-            "in no mapping (a stack without frame pointers, or a process that ended first)".to_owned()
+            "in no mapping (a stack without frame pointers, or a process that ended first)"
+                .to_owned()
         }
         (miss, _) => miss.to_string(),
     };
@@ -308,9 +311,10 @@ fn comments(config: &Config, places: &[&Place], summary: &Summary) -> Vec<String
     let mut deleted: Vec<String> = places
         .iter()
         .filter_map(|place| match place {
-            Place::User { mapping, .. } if mapping.deleted => {
-                Some(format!("deleted or replaced while running: {}", file_name(mapping)))
-            }
+            Place::User { mapping, .. } if mapping.deleted => Some(format!(
+                "deleted or replaced while running: {}",
+                file_name(mapping)
+            )),
             _ => None,
         })
         .collect();

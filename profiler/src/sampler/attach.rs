@@ -7,8 +7,8 @@ use aya::programs::perf_event::{
 use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint};
 
-use super::error::{self, SamplerError};
 use super::SamplerOptions;
+use super::error::{self, SamplerError};
 
 /// The sampling program.
 const ON_CPU: &str = "on_cpu";
@@ -53,7 +53,10 @@ pub(super) fn attach(ebpf: &mut Ebpf, options: &SamplerOptions) -> Result<Links,
         links.lifecycle.push((name, link));
     }
     let cpus = aya::util::online_cpus().map_err(|(path, cause)| {
-        error::other("asking for the online CPUs", anyhow::Error::from(cause).context(path))
+        error::other(
+            "asking for the online CPUs",
+            anyhow::Error::from(cause).context(path),
+        )
     })?;
     let on_cpu: &mut PerfEvent = program(ebpf, ON_CPU)?;
     for cpu in cpus {
@@ -75,7 +78,9 @@ pub(super) fn detach(ebpf: &mut Ebpf, links: Links) -> Result<(), SamplerError> 
     const ACTION: &str = "detaching a BPF program";
     let on_cpu: &mut PerfEvent = program(ebpf, ON_CPU)?;
     for link in links.sampling {
-        on_cpu.detach(link).map_err(|cause| error::other(ACTION, cause))?;
+        on_cpu
+            .detach(link)
+            .map_err(|cause| error::other(ACTION, cause))?;
     }
     for (name, link) in links.lifecycle {
         program::<RawTracePoint>(ebpf, name)?

@@ -44,7 +44,9 @@ pub(crate) enum SamplerError {
         level: i32,
     },
     /// The kernel is locked down.
-    #[error("the kernel is locked down ({mode}) and refuses {action}; boot without lockdown={mode} to profile")]
+    #[error(
+        "the kernel is locked down ({mode}) and refuses {action}; boot without lockdown={mode} to profile"
+    )]
     Lockdown {
         /// `integrity` or `confidentiality`.
         mode: String,
@@ -58,13 +60,17 @@ pub(crate) enum SamplerError {
         kernel: String,
     },
     /// The kernel has no perf events or no software clock event.
-    #[error("this kernel has no perf events (no cpu-clock event: {cause}); one built with CONFIG_PERF_EVENTS is needed")]
+    #[error(
+        "this kernel has no perf events (no cpu-clock event: {cause}); one built with CONFIG_PERF_EVENTS is needed"
+    )]
     NoPerfEvents {
         /// What `perf_event_open` said.
         cause: io::Error,
     },
     /// The kernel does not state its own types, which following children needs.
-    #[error("children cannot be followed on this kernel: {cause}; profile without them: --no-inherit")]
+    #[error(
+        "children cannot be followed on this kernel: {cause}; profile without them: --no-inherit"
+    )]
     NoKernelTypes {
         /// What was looked for in vain.
         cause: String,
@@ -117,7 +123,12 @@ pub(super) fn from_program_load(program: &str, error: ProgramError) -> SamplerEr
         } => {
             let log = verifier_log.to_string();
             if errno(&io_error) == Some(Errno::PERM) && log.is_empty() {
-                return refused_bpf(ACTION, "CAP_PERFMON", CapabilitySet::PERFMON, io_error.into());
+                return refused_bpf(
+                    ACTION,
+                    "CAP_PERFMON",
+                    CapabilitySet::PERFMON,
+                    io_error.into(),
+                );
             }
             SamplerError::Rejected {
                 program: program.to_owned(),
@@ -210,5 +221,8 @@ fn errno(error: &io::Error) -> Option<Errno> {
 }
 
 fn kernel_release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
 }

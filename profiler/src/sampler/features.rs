@@ -28,14 +28,16 @@ pub(super) fn kernel_struct_offset(structure: &str, member: &str) -> Result<u32,
             }
         }
     }
-    Err(format!("{KERNEL_BTF}: no struct {structure} with a member {member}"))
+    Err(format!(
+        "{KERNEL_BTF}: no struct {structure} with a member {member}"
+    ))
 }
 
 fn kernel_btf() -> Result<Btf, btf_rs::Error> {
     Btf::from_file_with_backend(KERNEL_BTF, Backend::Mmap).or_else(|_| {
         // Before 6.16 the kernel does not let its BTF be mapped; a copy in memory can be.
-        let copy = rustix::fs::memfd_create("kernel-btf", MemfdFlags::CLOEXEC)
-            .map_err(io::Error::from)?;
+        let copy =
+            rustix::fs::memfd_create("kernel-btf", MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
         let mut copy = File::from(copy);
         io::copy(&mut File::open(KERNEL_BTF)?, &mut copy)?;
         use std::os::fd::AsRawFd;

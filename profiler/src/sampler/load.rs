@@ -100,7 +100,10 @@ where
     T: TryFrom<Map, Error = MapError>,
 {
     let map = ebpf.take_map(name).ok_or_else(|| {
-        error::other("looking into the BPF object", anyhow::anyhow!("no map {name}"))
+        error::other(
+            "looking into the BPF object",
+            anyhow::anyhow!("no map {name}"),
+        )
     })?;
     T::try_from(map).map_err(|cause| error::other("opening a BPF map", cause))
 }
@@ -119,7 +122,11 @@ mod tests {
             (0, 1, 64 << 20),
         ];
         for (period_ns, cpus, expected) in cases {
-            assert_eq!(ring_bytes(period_ns, cpus), expected, "{period_ns} ns, {cpus} CPUs");
+            assert_eq!(
+                ring_bytes(period_ns, cpus),
+                expected,
+                "{period_ns} ns, {cpus} CPUs"
+            );
         }
     }
 }

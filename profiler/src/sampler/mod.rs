@@ -11,8 +11,8 @@ mod ring;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use aya::Ebpf;
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
-use aya::{Ebpf, programs::loaded_programs};
 use aya_log::EbpfLogger;
 use profiler_common::Counter;
 
@@ -150,17 +150,14 @@ impl Sampler {
 
     /// What the programs have cost, for those the kernel kept count of.
     pub(crate) fn costs(&self) -> Vec<ProgramCost> {
-        let ours: Vec<u32> = self
+        let infos = self
             .ebpf
             .programs()
-            .filter_map(|(_, program)| Some(program.info().ok()?.id()))
-            .collect();
-        loaded_programs()
-            .flatten()
-            .filter(|info| ours.contains(&info.id()))
-            .map(|info| ProgramCost {
-                name: info.name_as_str().unwrap_or_default().to_owned(),
-                run_time_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
+            .filter_map(|(name, program)| Some((name, program.info().ok()?)));
+        infos
+            .map(|(name, info)| ProgramCost {
+                name: name.to_owned(),
+                run_time_ns: info.run_time().as_nanos() as u64,
                 run_count: info.run_count(),
                 verified_instructions: info.verified_instruction_count(),
             })

@@ -198,7 +198,13 @@ mod tests {
             record
         };
         let cases = [
-            (2, Event::Fork { parent: 5, child: 6 }),
+            (
+                2,
+                Event::Fork {
+                    parent: 5,
+                    child: 6,
+                },
+            ),
             (3, Event::Exec { pid: 5 }),
             (4, Event::Exit { pid: 5, tid: 6 }),
         ];
