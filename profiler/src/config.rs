@@ -11,6 +11,8 @@ use crate::symbolize::Detail;
 pub(crate) struct Config {
     /// Which processes.
     pub targets: Targets,
+    /// Whether the targets have yet to start their programs: what they have mapped before that means nothing.
+    pub started_later: bool,
     /// How long at most; `None` until told to stop or nothing is left to profile.
     pub duration: Option<Duration>,
     /// Samples per second on each CPU.
@@ -57,6 +59,13 @@ pub(crate) enum ConfigError {
         "this is a pid namespace of its own, where process ids are not those that samples carry; run the profiler outside of it (in a container: --pid=host)"
     )]
     PidNamespace,
+}
+
+impl ConfigError {
+    /// Whether other arguments are needed, as opposed to another state of the machine.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Frequency { .. } | Self::Thread { .. })
+    }
 }
 
 impl Config {
@@ -109,6 +118,7 @@ mod tests {
     fn config(targets: Targets, frequency_hz: u32) -> Config {
         Config {
             targets,
+            started_later: false,
             duration: None,
             frequency_hz,
             kernel_stacks: true,

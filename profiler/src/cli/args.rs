@@ -23,8 +23,9 @@ Exit codes:
   2  wrong usage
   3  it was written, but there were no samples
 
-Rights: root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE; and CAP_SYS_ADMIN where
-kernel.perf_event_paranoid is 3. Linux 5.10 or newer.";
+Rights: root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and
+CAP_CHECKPOINT_RESTORE; where kernel.perf_event_paranoid is 3, CAP_SYS_ADMIN.
+Linux 5.10 or newer.";
 
 /// Samples running programs with eBPF and writes a CPU profile that every pprof tool reads.
 #[derive(Parser, Clone, Debug)]
@@ -32,6 +33,7 @@ kernel.perf_event_paranoid is 3. Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]",
     after_help = EXIT_CODES,
     group = ArgGroup::new("what").required(true).args(["pid", "all", "command", "generate"]),
 )]
@@ -75,7 +77,7 @@ pub(super) struct Args {
     pub(super) symbolize: Symbolize,
 
     /// Do not profile the children of the command
-    #[arg(long, requires = "command")]
+    #[arg(long, conflicts_with_all = ["pid", "all"])]
     pub(super) no_inherit: bool,
 
     /// Say nothing but errors
@@ -102,11 +104,11 @@ pub(super) struct Args {
 /// How much of the names to find.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Symbolize {
-    /// None: whoever reads the profile finds them, by build-id
+    /// None but of what has no file (kernel, vDSO, JIT); the rest is for whoever reads the profile
     None,
     /// Functions, from symbol tables
     Functions,
-    /// Functions, inlined calls, files and lines, from debug information
+    /// Functions, inlined calls, files and lines, from debug information too
     Full,
 }
 
@@ -164,7 +166,7 @@ mod tests {
             ("-p x", Err("invalid value 'x'")),
             ("-p 1 -a", Err("cannot be used with")),
             ("-p 1 -- prog", Err("cannot be used with")),
-            ("-p 1 --no-inherit", Err("<COMMAND>")),
+            ("-p 1 --no-inherit", Err("cannot be used with")),
             ("-a -d 5", Err("time unit needed")),
             ("-a -d 0s", Err("longer than nothing")),
             ("-a -F 0", Err("at least 1")),

@@ -17,6 +17,10 @@ use clap::Parser;
 
 use args::Args;
 
+use crate::config::ConfigError;
+
+/// What was typed makes no sense; clap exits with the same.
+const WRONG_USAGE: u8 = 2;
 /// A profile was written, but it has no samples.
 const NO_SAMPLES: u8 = 3;
 
@@ -32,6 +36,9 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         log::error!("{error:#}");
-        ExitCode::FAILURE
+        match error.downcast_ref::<ConfigError>() {
+            Some(error) if error.is_usage() => ExitCode::from(WRONG_USAGE),
+            _ => ExitCode::FAILURE,
+        }
     })
 }

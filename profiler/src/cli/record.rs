@@ -37,6 +37,7 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
     };
     if let Some(held) = &held {
         config.targets = Targets::Pids(vec![held.pid()]);
+        config.started_later = true;
     }
     config.check()?;
 
@@ -95,6 +96,7 @@ fn config(args: &Args) -> Config {
         } else {
             Targets::Pids(args.pid.clone())
         },
+        started_later: false,
         duration: args.duration,
         frequency_hz: args.frequency,
         kernel_stacks: !args.no_kernel,

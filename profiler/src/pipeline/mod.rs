@@ -93,7 +93,10 @@ impl Recording {
         let mut roots = Vec::new();
         if let Targets::Pids(pids) = &config.targets {
             for pid in pids {
-                processes.add_root(*pid, &mut aggregate);
+                processes.add_root(*pid);
+                if !config.started_later {
+                    processes.read_root(*pid, &mut aggregate);
+                }
                 roots.extend(open_process(*pid)?);
             }
         }
@@ -212,7 +215,7 @@ impl Recording {
                 processes.locate(&sample, aggregate);
             }
             Event::Fork { parent, child } => processes.forked(parent, child),
-            Event::Exec { pid } => processes.executed(pid),
+            Event::Exec { pid } => processes.executed(pid, aggregate),
             Event::Exit { pid, .. } => processes.thread_ended(pid),
         });
         for pid in processes.take_ended() {

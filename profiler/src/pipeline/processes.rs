@@ -40,9 +40,13 @@ struct Known {
 }
 
 impl Processes {
-    /// Reads the mappings of a process that was asked for, before the first sample.
-    pub(super) fn add_root(&mut self, pid: u32, aggregate: &mut Aggregate) {
+    /// A process that was asked for: its main binary is the profile's.
+    pub(super) fn add_root(&mut self, pid: u32) {
         self.roots.insert(pid);
+    }
+
+    /// Reads the mappings of a process that was asked for, whether it will give samples or not.
+    pub(super) fn read_root(&mut self, pid: u32, aggregate: &mut Aggregate) {
         if let Some(snapshot) = self.snapshot(pid) {
             note_main(pid, &snapshot, aggregate);
         }
@@ -96,13 +100,16 @@ impl Processes {
     }
 
     /// A process runs another program: nothing that was known of its memory holds any more.
-    pub(super) fn executed(&mut self, pid: u32) {
+    pub(super) fn executed(&mut self, pid: u32, aggregate: &mut Aggregate) {
         self.resolver.invalidate(pid);
         if let Some(known) = self.known.get_mut(&pid) {
             *known = Known {
                 sampled: known.sampled,
                 ..Known::default()
             };
+        }
+        if self.roots.contains(&pid) {
+            self.read_root(pid, aggregate);
         }
     }
 
@@ -157,7 +164,7 @@ impl Processes {
         }
         if stats.unreadable > 0 {
             notes.push(format!(
-                "the mappings of {} processes could not be read, so their frames have no names; \
+                "mappings could not be read {} times, so those frames have no names; \
                  run as root or with CAP_SYS_PTRACE",
                 stats.unreadable
             ));
