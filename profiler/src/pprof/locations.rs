@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 
 use super::functions::{Function, FunctionId, FunctionWriter, Functions, Line};
-use super::mappings::{Known, MappingId, Numbers};
+use super::mappings::{MappingId, Numbers};
 use super::proto;
 use super::strings::Strings;
+use super::usage::Known;
 
 /// Names a location of one [`super::Builder`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -3,10 +3,11 @@
 //! Where the ranges come from is left to [`crate::process`], who the main binary is to the caller.
 
 use std::collections::HashMap;
-use std::ops::BitAnd;
+use std::ops::Index;
 
 use super::proto;
 use super::strings::Strings;
+use super::usage::{Known, Uses};
 
 /// A range of addresses and the file (or `[vdso]`, `[kernel.kallsyms]`, …) that it belongs to.
 ///
@@ -60,42 +61,7 @@ impl Mapping {
 
 /// Names a mapping of one [`super::Builder`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct MappingId(usize);
-
-/// What is known of one location, or of all locations of a mapping.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Known {
-    pub(super) functions: bool,
-    pub(super) files: bool,
-    pub(super) lines: bool,
-}
-
-impl BitAnd for Known {
-    type Output = Self;
-
-    fn bitand(self, other: Self) -> Self {
-        Self {
-            functions: self.functions && other.functions,
-            files: self.files && other.files,
-            lines: self.lines && other.lines,
-        }
-    }
-}
-
-/// What one mapping's locations and samples say about it.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Use {
-    /// What is known of all its locations; none without locations.
-    pub(super) known: Option<Known>,
-    /// Samples whose innermost frame it has.
-    pub(super) leaf_samples: u64,
-}
-
-impl Use {
-    pub(super) fn add_location(&mut self, known: Known) {
-        self.known = Some(self.known.map_or(known, |before| before & known));
-    }
-}
+pub struct MappingId(pub(super) usize);
 
 /// Interns mappings by value.
 #[derive(Default)]
@@ -125,8 +91,8 @@ impl Mappings {
         mapping.start <= address && address < mapping.limit
     }
 
-    pub(super) fn no_uses(&self) -> Uses {
-        Uses(vec![Use::default(); self.mappings.len()])
+    pub(super) fn len(&self) -> usize {
+        self.mappings.len()
     }
 
     /// The messages in their final order, and the final id of each mapping that has one.
@@ -153,7 +119,7 @@ impl Mappings {
         let mut messages = Vec::with_capacity(order.len());
         for (id, number) in order.into_iter().zip(1..) {
             numbers.0[id.0] = number;
-            let known = uses[id].known.unwrap_or(NOTHING_KNOWN);
+            let known = uses[id].known.unwrap_or(Known::NOTHING);
             messages.push(self.mappings[id.0].message(number, known, strings));
         }
         (messages, numbers)
@@ -176,34 +142,10 @@ impl Mappings {
     }
 }
 
-/// A mapping without locations claims nothing, so that pprof would look if it had to.
-const NOTHING_KNOWN: Known = Known {
-    functions: false,
-    files: false,
-    lines: false,
-};
-
-/// [`Use`] by [`MappingId`].
-pub(super) struct Uses(Vec<Use>);
-
-impl std::ops::Index<MappingId> for Uses {
-    type Output = Use;
-
-    fn index(&self, id: MappingId) -> &Use {
-        &self.0[id.0]
-    }
-}
-
-impl std::ops::IndexMut<MappingId> for Uses {
-    fn index_mut(&mut self, id: MappingId) -> &mut Use {
-        &mut self.0[id.0]
-    }
-}
-
 /// The id in the profile by [`MappingId`]; 0 for mappings that were dropped.
 pub(super) struct Numbers(Vec<u64>);
 
-impl std::ops::Index<MappingId> for Numbers {
+impl Index<MappingId> for Numbers {
     type Output = u64;
 
     fn index(&self, id: MappingId) -> &u64 {

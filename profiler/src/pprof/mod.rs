@@ -30,6 +30,7 @@
 //! assert_eq!(bytes[..2], [0x1f, 0x8b]);
 //! ```
 
+mod finish;
 mod functions;
 mod labels;
 mod locations;
@@ -38,7 +39,10 @@ mod profile;
 #[allow(missing_docs, clippy::all, reason = "generated")]
 pub mod proto;
 mod strings;
+#[cfg(test)]
+mod tests;
 mod text;
+mod usage;
 
 use std::collections::HashMap;
 
@@ -49,10 +53,9 @@ pub use mappings::{Mapping, MappingId};
 pub use profile::Profile;
 pub use text::text;
 
-use functions::{FunctionWriter, Functions};
+use functions::Functions;
 use locations::{Conflict, Locations};
-use mappings::{Mappings, Uses};
-use strings::Strings;
+use mappings::Mappings;
 
 /// What a profile says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -169,126 +172,6 @@ impl Builder {
     /// Puts everything in its final order.
     pub fn finish(self) -> Profile {
         let corrections = self.corrections;
-        Profile::new(self.write(), corrections)
+        Profile::new(finish::write(self), corrections)
     }
-
-    fn write(self) -> proto::Profile {
-        let mut strings = Strings::new();
-        let count_type = value_type("samples", "count", &mut strings);
-        let cpu_type = value_type("cpu", "nanoseconds", &mut strings);
-        let used = self.used_locations();
-        let (mapping, mapping_numbers) = self.mappings.write(&self.uses(&used), &mut strings);
-
-        let mut order: Vec<LocationId> = used;
-        order.sort_unstable_by_key(|&id| {
-            let location = self.locations.get(id);
-            let mapping = location
-                .mapping
-                .map_or(0, |mapping| mapping_numbers[mapping]);
-            (mapping, location.address)
-        });
-        let mut functions = FunctionWriter::new(&self.functions);
-        let mut location_numbers = vec![0; self.locations.len()];
-        let mut location = Vec::with_capacity(order.len());
-        for (id, number) in order.into_iter().zip(1..) {
-            location_numbers[id.0] = number;
-            let entry = self.locations.get(id);
-            location.push(entry.message(number, &mapping_numbers, &mut functions, &mut strings));
-        }
-        let sample = write_samples(
-            self.samples,
-            &location_numbers,
-            self.header.period_ns,
-            &mut strings,
-        );
-        let comments = self
-            .header
-            .comments
-            .iter()
-            .filter(|comment| !comment.is_empty());
-        proto::Profile {
-            sample_type: vec![count_type, cpu_type],
-            sample,
-            mapping,
-            location,
-            function: functions.into_messages(),
-            time_nanos: signed(self.header.time_ns),
-            duration_nanos: signed(self.header.duration_ns),
-            period_type: Some(cpu_type),
-            period: signed(self.header.period_ns),
-            comment: comments.map(|comment| strings.intern(comment)).collect(),
-            default_sample_type: cpu_type.r#type,
-            string_table: strings.into_table(),
-            ..proto::Profile::default()
-        }
-    }
-
-    /// The locations that samples have, each once.
-    fn used_locations(&self) -> Vec<LocationId> {
-        let mut used = vec![false; self.locations.len()];
-        for id in self.samples.keys().flat_map(|key| &*key.stack) {
-            used[id.0] = true;
-        }
-        (0..used.len())
-            .filter(|&index| used[index])
-            .map(LocationId)
-            .collect()
-    }
-
-    fn uses(&self, locations: &[LocationId]) -> Uses {
-        let mut uses = self.mappings.no_uses();
-        for &id in locations {
-            let location = self.locations.get(id);
-            if let Some(mapping) = location.mapping {
-                uses[mapping].add_location(location.known(&self.functions));
-            }
-        }
-        for (key, count) in &self.samples {
-            let leaf = key.stack.first().map(|&id| self.locations.get(id));
-            if let Some(mapping) = leaf.and_then(|leaf| leaf.mapping) {
-                uses[mapping].leaf_samples += count;
-            }
-        }
-        uses
-    }
-}
-
-/// The samples by stack from the root, then by labels, with the ids that locations have in the profile.
-fn write_samples(
-    samples: HashMap<Key, u64>,
-    location_numbers: &[u64],
-    period_ns: u64,
-    strings: &mut Strings,
-) -> Vec<proto::Sample> {
-    let mut samples: Vec<(Vec<u64>, Box<[Label]>, u64)> = samples
-        .into_iter()
-        .map(|(key, count)| {
-            let stack = key.stack.iter().map(|id| location_numbers[id.0]).collect();
-            (stack, key.labels, count)
-        })
-        .collect();
-    samples.sort_unstable_by(|(stack, labels, _), (other_stack, other_labels, _)| {
-        let by_stack = stack.iter().rev().cmp(other_stack.iter().rev());
-        by_stack.then_with(|| labels.cmp(other_labels))
-    });
-    let messages = samples
-        .into_iter()
-        .map(|(location_id, labels, count)| proto::Sample {
-            location_id,
-            value: vec![signed(count), signed(count.saturating_mul(period_ns))],
-            label: labels.iter().map(|label| label.message(strings)).collect(),
-        });
-    messages.collect()
-}
-
-fn value_type(name: &str, unit: &str, strings: &mut Strings) -> proto::ValueType {
-    proto::ValueType {
-        r#type: strings.intern(name),
-        unit: strings.intern(unit),
-    }
-}
-
-/// The format has signed numbers where ours have no sign; 2^63 nanoseconds are 292 years.
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
