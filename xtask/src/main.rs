@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<()> {
     match args.split_first() {
         Some((task, rest)) if task == "codegen" => codegen::run(rest),
         Some((task, [])) if task == "google-pprof" => google_pprof::ensure(target).map(drop),
-        Some((task, [])) if task == "go" => go::ensure(target).map(drop),
-        _ => anyhow::bail!("unknown task; there are: codegen, google-pprof, go"),
+        Some((task, [])) if task == "go-pprof" => go::ensure_pprof(target).map(drop),
+        _ => anyhow::bail!("unknown task; there are: codegen, google-pprof, go-pprof"),
     }
 }
