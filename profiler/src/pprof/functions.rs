@@ -38,6 +38,16 @@ pub(super) struct Function {
     pub(super) start_line: u32,
 }
 
+impl Function {
+    /// Whether `line` would become this function.
+    pub(super) fn is_of(&self, line: &Line<'_>) -> bool {
+        self.name == line.name
+            && self.system_name == system_name(line)
+            && self.file == line.file
+            && self.start_line == line.start_line
+    }
+}
+
 /// Interns functions by value.
 #[derive(Default)]
 pub(super) struct Functions {

@@ -23,6 +23,14 @@ pub(super) struct Location {
 }
 
 impl Location {
+    /// Whether the lines are these already, which is so each time but the first that an address comes.
+    fn has_lines(&self, lines: &[Line<'_>], functions: &Functions) -> bool {
+        let mut pairs = self.lines.iter().zip(lines);
+        self.lines.len() == lines.len()
+            && pairs
+                .all(|(&(id, number), line)| number == line.line && functions.get(id).is_of(line))
+    }
+
     /// What is known of every function of the address.
     pub(super) fn known(&self, functions: &Functions) -> Known {
         let all = |known: &dyn Fn(&Function, u32) -> bool| {
@@ -86,6 +94,9 @@ impl Locations {
         functions: &mut Functions,
     ) -> (LocationId, Option<Conflict>) {
         let id = self.entry(Some(mapping), address);
+        if self.get(id).has_lines(lines, functions) {
+            return (id, None);
+        }
         let lines: Vec<_> = lines
             .iter()
             .filter_map(|line| Some((functions.intern(line)?, line.line)))

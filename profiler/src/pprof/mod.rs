@@ -169,6 +169,16 @@ impl Builder {
         *sum = sum.saturating_add(count);
     }
 
+    /// Adds a sentence for people behind those of the header, for example what [`Builder::corrections`] says.
+    pub fn comment(&mut self, text: impl Into<String>) {
+        self.header.comments.push(text.into());
+    }
+
+    /// What had to be left out up to now.
+    pub fn corrections(&self) -> Corrections {
+        self.corrections
+    }
+
     /// Puts everything in its final order.
     pub fn finish(self) -> Profile {
         let corrections = self.corrections;
