@@ -14,6 +14,7 @@ enum { STAGES = 3 };
 static volatile uint64_t sink;
 
 A_FUNCTION void turn(int rounds) {
+    LEAF_FRAME();
     uint64_t value = sink;
     for (int round = 0; round < rounds; round++)
         value = (value ^ (value >> 7)) * 31 + (uint64_t)round;

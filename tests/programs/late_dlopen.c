@@ -11,6 +11,7 @@
 static volatile uint64_t sink;
 
 A_FUNCTION void early_work(int rounds) {
+    LEAF_FRAME();
     uint64_t value = sink;
     for (int round = 0; round < rounds; round++)
         value = (value ^ (value >> 7)) * 31 + (uint64_t)round;

@@ -1,8 +1,9 @@
 /* The library that late_dlopen.c loads. */
 
-#include <stdint.h>
+#include "target.h"
 
-static __attribute__((noinline, noclone)) uint64_t late_leaf(uint64_t value, int rounds) {
+static A_FUNCTION uint64_t late_leaf(uint64_t value, int rounds) {
+    LEAF_FRAME();
     for (int round = 0; round < rounds; round++)
         value = (value ^ (value >> 13)) * 37 + (uint64_t)round;
     return value;

@@ -18,6 +18,7 @@ public:
 template <typename Number> class Mixer : public Worker {
 public:
     A_FUNCTION void run(int rounds) override {
+        LEAF_FRAME();
         Number value = static_cast<Number>(sink);
         for (int round = 0; round < rounds; round++)
             value = (value ^ (value >> 7)) * 31 + static_cast<Number>(round);
@@ -26,6 +27,7 @@ public:
 };
 
 template <typename Number, int Factor> A_FUNCTION void scale(int rounds) {
+    LEAF_FRAME();
     Number value = static_cast<Number>(sink);
     for (int round = 0; round < rounds; round++)
         value = (value ^ (value >> 9)) * Factor + static_cast<Number>(round);
@@ -42,6 +44,7 @@ A_FUNCTION void with_lambda(int rounds) {
     uint64_t salt = sink | 1;
     /* The attributes keep the lambda's own function, which the optimizer would dissolve into apply. */
     auto work = [salt](int count) __attribute__((noinline, noclone)) {
+        LEAF_FRAME();
         uint64_t value = salt;
         for (int round = 0; round < count; round++)
             value = (value ^ (value >> 11)) * 37 + static_cast<uint64_t>(round);

@@ -16,6 +16,7 @@ static inline __attribute__((always_inline)) uint64_t mix(uint64_t value) {
 }
 
 A_FUNCTION uint64_t leaf(uint64_t seed, int rounds) {
+    LEAF_FRAME();
     for (int round = 0; round < rounds; round++)
         seed = mix(seed + (uint64_t)round);
     return seed;

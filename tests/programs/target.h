@@ -29,6 +29,17 @@
 /* At the end of a function: keeps the call before it from becoming a jump, which would take the frame away. */
 #define KEEP_FRAME() __asm__ volatile("" ::: "memory")
 
+/*
+ * At the beginning of a function that calls nothing: gives it a frame in the builds that keep frame pointers.
+ * GCC leaves the frame of such a function out even with -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer
+ * (seen with 12.2), and a walk by frame pointers from there misses the caller.
+ */
+#ifdef FRAME_POINTERS
+#define LEAF_FRAME() __asm__ volatile("" ::"r"(__builtin_frame_address(0)))
+#else
+#define LEAF_FRAME() KEEP_FRAME()
+#endif
+
 /* How long one piece of work is: short enough that phases mix finely, long beside the cost of measuring it. */
 enum { ROUNDS_PER_PIECE = 200000 };
 

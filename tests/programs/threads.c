@@ -11,6 +11,7 @@
 static atomic_int stopped;
 
 A_FUNCTION uint64_t turn(uint64_t seed, int rounds) {
+    LEAF_FRAME();
     for (int round = 0; round < rounds; round++)
         seed = (seed ^ (seed >> 7)) * 31 + (uint64_t)round;
     return seed;

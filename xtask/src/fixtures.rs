@@ -36,6 +36,7 @@ const SPIN: &[&str] = &["spin.c", "target.h"];
 const THREADS: &[&str] = &["threads.c", "target.h"];
 const KERNELWORK: &[&str] = &["kernelwork.c", "target.h"];
 const LATE_DLOPEN: &[&str] = &["late_dlopen.c", "target.h"];
+const LATE_LIB: &[&str] = &["late_lib.c", "target.h"];
 const JIT: &[&str] = &["jit.c", "target.h"];
 const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
@@ -45,8 +46,12 @@ const PHASES_GO: &[&str] = &["phases.go"];
 const FOR_C: &[&str] = &["-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE"];
 const FOR_RUST: &[&str] = &["--edition", "2024", "-C", "opt-level=2", "-D", "warnings"];
 
-/// The second keeps them in functions that call nothing, too.
-const C_FRAME_POINTERS: &[&str] = &["-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer"];
+/// The second is for functions that call nothing, the third for `LEAF_FRAME` in `target.h`.
+const C_FRAME_POINTERS: &[&str] = &[
+    "-fno-omit-frame-pointer",
+    "-mno-omit-leaf-frame-pointer",
+    "-DFRAME_POINTERS",
+];
 const RUST_FRAME_POINTERS: &[&str] = &["-C", "force-frame-pointers=yes"];
 
 /// Go 1.23 and earlier write a GNU build-id only when they are given its bytes.
@@ -81,8 +86,8 @@ const VARIANTS: &[Variant] = &[
     // Loaded by both variants of late_dlopen, which look for this name.
     c(
         "late_lib.so",
-        &["late_lib.c"],
-        "-g -shared -fPIC -fno-omit-frame-pointer",
+        LATE_LIB,
+        "-g -shared -fPIC -fno-omit-frame-pointer -DFRAME_POINTERS",
     ),
     c("late_dlopen", LATE_DLOPEN, "-g"),
     c("late_dlopen-fp", LATE_DLOPEN, "-g"),

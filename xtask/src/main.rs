@@ -11,13 +11,19 @@
 
 mod bpf_object;
 mod bpf_toolchain;
+mod ci;
 mod command;
 mod ebpf;
 mod fixtures;
+mod install;
+mod lint;
 mod packages;
 mod profiler;
 mod run;
 mod setup;
+mod tally;
+mod test;
+mod tidy;
 mod workspace;
 
 use std::env;
@@ -33,27 +39,52 @@ struct Task {
 }
 
 const TASKS: &[Task] = &[
-    Task {
-        name: "setup",
-        run: setup::run,
-        help: "install what this machine lacks for building and testing",
-    },
-    Task {
-        name: "build-ebpf",
-        run: ebpf::run,
-        help: "build the BPF object that the profiler embeds",
-    },
-    Task {
-        name: "fixtures",
-        run: fixtures::run,
-        help: "compile the programs that the end-to-end suite profiles",
-    },
-    Task {
-        name: "run",
-        run: run::run,
-        help: "build everything and run it: `cargo xtask run -- -d 5s -o cpu.pb.gz -- COMMAND…`",
-    },
+    task(
+        "setup",
+        setup::run,
+        "install what this machine lacks for building and testing",
+    ),
+    task(
+        "build-ebpf",
+        ebpf::run,
+        "build the BPF object that the profiler embeds",
+    ),
+    task(
+        "run",
+        run::run,
+        "build and start it: `cargo xtask run -- -d 5s -o cpu.pb.gz -- COMMAND…`",
+    ),
+    task(
+        "install",
+        install::run,
+        "put `profiler` where sudo finds it [--prefix DIRECTORY]",
+    ),
+    task(
+        "test",
+        test::run,
+        "run every test, the end-to-end suite as root included [FILTER]",
+    ),
+    task(
+        "fixtures",
+        fixtures::run,
+        "compile the programs that the end-to-end suite profiles",
+    ),
+    task(
+        "lint",
+        lint::run,
+        "check formatting, and clippy with warnings as errors",
+    ),
+    task(
+        "tidy",
+        tidy::run,
+        "check the rules of ARCHITECTURE.md that a program can check",
+    ),
+    task("ci", ci::run, "all that a change must pass besides `test`"),
 ];
+
+const fn task(name: &'static str, run: fn(&[String]) -> Result<()>, help: &'static str) -> Task {
+    Task { name, run, help }
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

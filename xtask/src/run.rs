@@ -20,10 +20,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 /// The arguments without the `--` that parts them from cargo's and xtask's own.
 fn for_profiler(arguments: &[String]) -> &[String] {
-    match arguments.split_first() {
-        Some((first, rest)) if first == "--" => rest,
-        _ => arguments,
-    }
+    arguments
+        .strip_prefix(&["--".to_owned()])
+        .unwrap_or(arguments)
 }
 
 #[cfg(test)]

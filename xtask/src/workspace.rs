@@ -37,7 +37,7 @@ pub(crate) fn is_ci() -> bool {
     env::var("CI").is_ok_and(|value| value == "true" || value == "1")
 }
 
-/// All regular files below `directory`, sorted, so that what is made of them is the same each time.
+/// All files below `directory` but build output, sorted, so that what is made of them is the same each time.
 pub(crate) fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut pending = vec![directory.to_owned()];
@@ -47,7 +47,9 @@ pub(crate) fn files_below(directory: &Path) -> Result<Vec<PathBuf>> {
         for entry in entries {
             let entry = entry.with_context(|| format!("could not list {}", directory.display()))?;
             if entry.file_type()?.is_dir() {
-                pending.push(entry.path());
+                if entry.file_name() != "target" {
+                    pending.push(entry.path());
+                }
             } else {
                 files.push(entry.path());
             }

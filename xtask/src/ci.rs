@@ -1,0 +1,27 @@
+//! `ci`: what a change must pass besides the tests. The list of tasks is all there is to it.
+
+use anyhow::{Context, Result, bail};
+
+use crate::{lint, tidy};
+
+/// A task of the list, its arguments and what it is called.
+type Step = (
+    &'static str,
+    fn(&[String]) -> Result<()>,
+    &'static [&'static str],
+);
+
+const STEPS: &[Step] = &[("lint", lint::run, &[]), ("tidy", tidy::run, &[])];
+
+/// `cargo xtask ci`.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    if let Some(argument) = arguments.first() {
+        bail!("unknown argument `{argument}`: this task takes none");
+    }
+    for (name, step, arguments) in STEPS {
+        println!("{name} {}", arguments.join(" "));
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        step(&arguments).context(*name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! `test`: every test there is. The unprivileged ones as whoever calls this, the end-to-end suite as root.
+//!
+//! # What the end-to-end suite gets
+//!
+//! | variable | what |
+//! | --- | --- |
+//! | `PROFILER_BIN` | the program under test, a release build |
+//! | `PROFILER_FIXTURES` | the directory with the compiled target programs |
+//! | `PROFILER_SKIPS` | a file to which a test that cannot run here appends a line: its name, a tab, the reason |
+//!
+//! A skipped test returns like one that passed, because the harness knows nothing else; the file is how it is
+//! told apart. Skips are printed, counted apart, and fail the task when `CI=true`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tally::Tally;
+use crate::{command, fixtures, profiler, setup, workspace};
+
+/// `cargo xtask test [FILTER]`: what is given goes to every test binary, `-- --test-threads=1` for instance.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let arguments = arguments
+        .strip_prefix(&["--".to_owned()])
+        .unwrap_or(arguments);
+    setup::for_tests()?;
+    let program = profiler::build()?;
+    let fixtures = fixtures::build()?;
+
+    let mut tally = Tally::default();
+    let mut cargo = command::host_cargo();
+    cargo.args(["test", "--locked", "--no-fail-fast"]);
+    add_filter(cargo.arg("--"), arguments);
+    count(&mut cargo, &mut tally)?;
+
+    println!("end-to-end suite");
+    let suite = build_suite()?;
+    let skips = workspace::target().join("skipped-tests");
+    fs::write(&skips, "").with_context(|| format!("could not write {}", skips.display()))?;
+    let environment = [
+        ("PROFILER_BIN", OsString::from(program)),
+        ("PROFILER_FIXTURES", OsString::from(fixtures)),
+        ("PROFILER_SKIPS", OsString::from(&skips)),
+    ];
+    match command::as_root(suite.as_os_str(), &environment) {
+        Ok(mut suite) => {
+            command::forget_xtask(&mut suite);
+            suite.current_dir(workspace::root().join("tests"));
+            add_filter(&mut suite, arguments);
+            count(&mut suite, &mut tally)?;
+            let skipped = fs::read_to_string(&skips)
+                .with_context(|| format!("could not read {}", skips.display()))?;
+            tally.skip(&skipped)?;
+        }
+        Err(reason) => skip_all(&suite, arguments, &format!("{reason:#}"), &mut tally)?,
+    }
+    conclude(&tally)
+}
+
+/// Prints what was skipped and the one closing line, and decides.
+fn conclude(tally: &Tally) -> Result<()> {
+    for skip in tally.skips() {
+        println!("skipped {skip}");
+    }
+    // The last line on stdout, alone and plain: people and machines look for it.
+    println!("{tally}");
+    if tally.failed > 0 || tally.broken > 0 {
+        bail!("not all tests passed");
+    }
+    if tally.skipped > 0 && workspace::is_ci() {
+        bail!(
+            "{} tests were skipped, which CI=true does not allow",
+            tally.skipped
+        );
+    }
+    if tally.passed == 0 {
+        bail!("no test was run");
+    }
+    Ok(())
+}
+
+fn add_filter(command: &mut Command, arguments: &[String]) {
+    // The harness sees a pipe and would leave its colours out.
+    if std::io::stdout().is_terminal() {
+        command.arg("--color=always");
+    }
+    command.args(arguments);
+}
+
+/// Runs a command whose stdout has the lines of test harnesses, shows them, and adds up the results.
+fn count(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    let shown = command::shown(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("could not start {shown}"))?;
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let failed_before = tally.failed;
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line.with_context(|| format!("could not read what {shown} prints"))?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tally.read(&line);
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("could not wait for {shown}"))?;
+    if !status.success() && tally.failed == failed_before {
+        // A crash or a build that failed leaves no line with a count.
+        eprintln!("{shown} ended with {status}");
+        tally.broken += 1;
+    }
+    Ok(())
+}
+
+/// Builds the suite as this person, so that root leaves no files in the target directory.
+fn build_suite() -> Result<PathBuf> {
+    let mut cargo = command::host_cargo();
+    cargo.args([
+        "test",
+        "--package",
+        "profiler-tests",
+        "--lib",
+        "--no-run",
+        "--locked",
+    ]);
+    cargo
+        .args(["--quiet", "--message-format=json-render-diagnostics"])
+        .stderr(Stdio::inherit());
+    let output = cargo
+        .output()
+        .with_context(|| format!("could not start {}", command::shown(&cargo)))?;
+    if !output.status.success() {
+        bail!("the end-to-end suite does not build");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .find_map(executable)
+        .context("cargo built the end-to-end suite but named no program")
+}
+
+/// The program in a line of cargo's `--message-format=json`, if it is a test binary.
+fn executable(line: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
+        return None;
+    }
+    message["executable"].as_str().map(PathBuf::from)
+}
+
+/// Counts every test of the suite that would have run as skipped.
+fn skip_all(suite: &Path, arguments: &[String], reason: &str, tally: &mut Tally) -> Result<()> {
+    let list = command::read(Command::new(suite).arg("--list").args(arguments))?;
+    for test in list.lines().filter_map(|line| line.strip_suffix(": test")) {
+        tally.skip_unrun(test, reason);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::executable;
+
+    /// Of all that cargo reports, only the test binary is taken, not a library or an ordinary program.
+    #[test]
+    fn test_binary_is_found_in_cargos_messages() {
+        let test =
+            r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/suite"}"#;
+        assert_eq!(executable(test), Some(PathBuf::from("/t/suite")));
+        let library =
+            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":null}"#;
+        assert_eq!(executable(library), None);
+        let program =
+            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/t/p"}"#;
+        assert_eq!(executable(program), None);
+        assert_eq!(
+            executable(r#"{"reason":"build-finished","success":true}"#),
+            None
+        );
+        assert_eq!(executable("not json"), None);
+    }
+}
