@@ -346,18 +346,12 @@ fn names_of_an_address_do_not_depend_on_order() {
 fn bad_labels_are_counted() {
     let mut builder = Builder::new(header());
     builder.add(&[], 1, &[text_label("comm", ""), number_label("pid", 0)]);
-<<<<<<< HEAD
-    let profile = builder.finish();
-    assert_eq!(profile.corrections().labels, 1);
-    assert_eq!(profile.message().sample[0].label.len(), 1);
-=======
     assert_eq!(builder.corrections().labels, 1);
     builder.comment("1 label left out");
     let profile = builder.finish();
     assert_eq!(profile.corrections().labels, 1);
     assert_eq!(profile.message().sample[0].label.len(), 1);
     assert!(profile.text().contains("comment \"1 label left out\"\n"));
->>>>>>> pprof
 }
 
 /// Numbers that look random and are always the same (the generator of Knuth's MMIX).
