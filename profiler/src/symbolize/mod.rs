@@ -75,7 +75,7 @@ impl Default for Options {
         Self {
             debug_dirs: debug_files::DEFAULT_DIRECTORIES.map(PathBuf::from).to_vec(),
             kallsyms: PathBuf::from("/proc/kallsyms"),
-            memory_limit: 128 << 20,
+            memory_limit: 160 << 20,
         }
     }
 }

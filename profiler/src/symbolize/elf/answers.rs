@@ -12,8 +12,12 @@ use super::super::names::{Demangler, is_mangled};
 ///
 /// Assembly code has symbols without a size, and blazesym lets each reach to the next one. None reaches into
 /// another section, which keeps the stubs in `.plt` from being taken for the `_init` before them.
+/// Functions that debug information describes as several ranges (split into a hot and a cold part) come without
+/// size, and with 0 for their address.
 pub(super) fn is_plausible(sym: &Sym<'_>, address: u64, contents: &Contents) -> bool {
-    sym.size.is_some_and(|size| size > 0) || contents.same_section(sym.addr, address)
+    sym.addr == 0
+        || sym.size.is_some_and(|size| size > 0)
+        || contents.same_section(sym.addr, address)
 }
 
 /// blazesym's answer in pprof's order: innermost first.
@@ -42,15 +46,17 @@ pub(super) fn functions(sym: &Sym<'_>, demangler: &mut Demangler) -> Vec<Functio
 /// Whether the name of the outermost function is all that can be known.
 ///
 /// Debug information may have a bare `spin<u32>` where the symbol table has the whole path of the function (Rust
-/// with `debug = "line-tables-only"`, clang with `-gline-tables-only`), or no name at all (dwz, whose shared
+/// with `debug = "line-tables-only"`, gcc for templates of local types), or no name at all (dwz, whose shared
 /// names blazesym does not follow).
 pub(super) fn is_complete(functions: &[Function]) -> bool {
     functions.last().is_some_and(|outermost| {
-        let mangles = [".rs", ".cc", ".cpp", ".cxx", ".C", ".hpp", ".hh"];
-        let unmangled = mangles
-            .iter()
-            .any(|suffix| outermost.file.ends_with(suffix))
-            && !is_mangled(&outermost.system_name);
+        let mangles = [".rs", ".cc", ".cpp", ".cxx", ".C", ".h", ".hpp", ".hh"];
+        // Template arguments give C++ away in headers without a suffix.
+        let unmangled = outermost.system_name.is_empty()
+            || mangles
+                .iter()
+                .any(|suffix| outermost.file.ends_with(suffix))
+                && !is_mangled(&outermost.system_name);
         !outermost.name.is_empty() && !unmangled
     })
 }

@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
         let limit = self.options.memory_limit;
         let floor = self.floor.unwrap_or(now);
         // What the reader needs for a start would be back at once; only what has come since can be won.
-        if now.saturating_sub(self.before) > limit && now.saturating_sub(floor) > limit / 4 {
+        if now.saturating_sub(self.before) > limit && now.saturating_sub(floor) > limit / 2 {
             log::debug!(
                 "{} MiB resident, reopening {}",
                 now >> 20,
