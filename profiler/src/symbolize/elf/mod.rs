@@ -38,6 +38,9 @@ const CHECK_EVERY: usize = 16;
 const FAILURES_IN_A_ROW: u32 = 4;
 
 /// The names of the functions of `binary` that contain `addresses`, in their order.
+///
+/// The file is opened once more through its descriptor, which takes the right to read it (CAP_DAC_READ_SEARCH for
+/// the file of another user that is readable for its owner only).
 pub(super) fn symbolize(
     binary: &Binary,
     detail: Detail,
@@ -146,8 +149,13 @@ impl<'a> Reader<'a> {
         let mut functions = found.unwrap_or_default();
         functions.retain(|function| !function.name.is_empty());
         match failure {
-            _ if !functions.is_empty() => Ok(functions),
-            Some(failure) => Err(Miss::Unreadable(failure)),
+            Some(failure) if functions.is_empty() => Err(Miss::Unreadable(failure)),
+            Some(failure) => {
+                // Named by a symbol table, but whoever misses the line can find out why.
+                log::debug!("no line for {address:#x}: {failure}");
+                Ok(functions)
+            }
+            None if !functions.is_empty() => Ok(functions),
             None if self.has_symbols => Err(Miss::NoSymbol),
             None => Err(Miss::Stripped),
         }

@@ -62,13 +62,8 @@ fn programs_with_debug_information() {
 #[test]
 fn rust_names_are_whole() {
     let workshop = Workshop::new();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 2] = [
         (&LEGACY, "<generics::Wrapped<T> as generics::Spin>::spin"),
-        (&[V0], "<generics::Wrapped<u8> as generics::Spin>::spin"),
-        (
-            &[V0, "-g"],
-            "<generics::Wrapped<u8> as generics::Spin>::spin",
-        ),
         (
             &[V0, "-Cdebuginfo=line-tables-only"],
             "<generics::Wrapped<u8> as generics::Spin>::spin",
