@@ -11,6 +11,12 @@
 //! address, the reader is thrown away, which unmaps everything, and the next address opens a new one. It has to
 //! read the list of units again and, as addresses ascend, hardly any unit twice. After the last address nothing
 //! of the file is kept.
+//!
+//! # What is not caught
+//!
+//! blazesym recurses once per level of inlined calls. Debug information made to nest hundreds of thousands of them
+//! in each other overflows the stack, which is no panic and ends the process; and a file that is truncated while it
+//! is mapped ends it with SIGBUS. Both take a binary that somebody made or changed for the purpose.
 
 mod answers;
 mod layers;
