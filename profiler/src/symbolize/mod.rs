@@ -26,7 +26,7 @@ pub use guard::silence_caught_panics;
 /// Finds out what the code at an address is called.
 ///
 /// Holds no binary between two calls: memory stays bounded over any number of them. So ask for all addresses of
-/// one binary in one call.
+/// one binary in one call. Calls do not share anything and may run on several threads.
 #[derive(Debug)]
 pub struct Symbolizer {
     detail: Detail,
@@ -43,7 +43,7 @@ impl Symbolizer {
     ///
     /// Addresses may come in any order and more than once. Of callers, pass the address inside the call
     /// ([`crate::addr::CodeAddr::lookup`]), not the one it returns to.
-    pub fn symbolize(&mut self, source: &Source, addresses: &[ElfAddr]) -> Vec<Named> {
+    pub fn symbolize(&self, source: &Source, addresses: &[ElfAddr]) -> Vec<Named> {
         if self.detail == Detail::None || addresses.is_empty() {
             return vec![Err(Miss::NotAsked); addresses.len()];
         }
@@ -75,7 +75,7 @@ impl Default for Options {
         Self {
             debug_dirs: debug_files::DEFAULT_DIRECTORIES.map(PathBuf::from).to_vec(),
             kallsyms: PathBuf::from("/proc/kallsyms"),
-            memory_limit: 128 << 20,
+            memory_limit: 160 << 20,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::{Detail, Miss, Named, silence_caught_panics};
+use super::super::{Detail, Miss, Named, Options, guard, silence_caught_panics};
 use super::workshop::{Workshop, addresses, names, own};
 use crate::addr::ElfAddr;
 
@@ -40,6 +40,63 @@ fn garbage() {
 
 fn is_unreadable(answer: &Named) -> bool {
     matches!(answer, Err(Miss::Unreadable(reason)) if !reason.is_empty())
+}
+
+/// A section that claims to be gigantic when unpacked is a miss, not the end of the process.
+#[test]
+fn compressed_section_that_lies() {
+    let workshop = Workshop::new();
+    let path = workshop.build("inlined.c", "program", &["-g", "-O2", "-gz"]);
+    let headers = workshop.run("readelf", &["-SW", "program"]);
+    let section = headers
+        .lines()
+        .find(|line| line.contains(" .debug_info "))
+        .unwrap();
+    let offset = section
+        .split(" PROGBITS ")
+        .nth(1)
+        .unwrap()
+        .split_ascii_whitespace()
+        .nth(1)
+        .unwrap();
+    let header = usize::from_str_radix(offset, 16).unwrap();
+    let mut program = fs::read(&path).unwrap();
+    // `ch_size` of `Elf64_Chdr` (elf(5)): enough to fail to allocate, which Rust answers with an abort.
+    program[header + 8..header + 16].copy_from_slice(&(1_u64 << 46).to_le_bytes());
+    fs::write(&path, program).unwrap();
+    let answers = names(&path, Detail::Full, workshop.options(), &[ElfAddr(0x1139)]);
+    assert!(is_unreadable(&answers[0]), "{answers:?}");
+}
+
+/// Debug information that would take more memory than allowed when unpacked costs the lines, not the names.
+#[test]
+fn compressed_beyond_the_limit() {
+    let workshop = Workshop::new();
+    let path = workshop.build("inlined.c", "program", &["-g", "-O2", "-gz"]);
+    let addresses = addresses(&path, own);
+    let options = Options {
+        memory_limit: 100,
+        ..workshop.options()
+    };
+    for answer in names(&path, Detail::Full, options, &addresses) {
+        let functions = answer.unwrap();
+        assert_eq!((functions.len(), functions[0].line), (1, 0));
+    }
+}
+
+/// A panic is turned into its message, and does not reach the caller.
+#[test]
+fn panics_are_caught() {
+    silence_caught_panics();
+    assert_eq!(guard::catch(|| 1), Ok(1));
+    assert_eq!(
+        guard::catch(|| panic!("plain")),
+        Err::<(), _>("plain".to_owned())
+    );
+    assert_eq!(
+        guard::catch(|| panic!("number {}", 1)),
+        Err::<(), _>("number 1".to_owned())
+    );
 }
 
 /// However a file is damaged, every address gets an answer, and the damage costs no other file.

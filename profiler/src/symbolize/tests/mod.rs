@@ -3,6 +3,7 @@
 mod debug_files;
 mod hostile;
 mod kernel;
+mod large;
 mod names;
 mod perf_map;
 mod programs;

@@ -39,12 +39,13 @@ fn check(program: &Path, reference: &Path, options: Options, deepest: usize) {
 #[test]
 fn programs_with_debug_information() {
     let workshop = Workshop::new();
-    let cases: [(&str, &[&str], usize); 9] = [
+    let cases: [(&str, &[&str], usize); 10] = [
         ("inlined.c", &["-g"], 3),
         ("inlined.c", &["-g", "-O2"], 3),
         ("inlined.c", &["-g", "-O2", "-gdwarf-4"], 3),
         ("inlined.c", &["-g", "-O2", "-gz"], 3),
         ("inlined.c", &["-g", "-O2", "-no-pie"], 3),
+        ("split.c", &["-g", "-O2"], 1),
         ("templates.cc", &["-g"], 1),
         ("templates.cc", &["-g", "-O2"], 1),
         ("generics.rs", &["-g", "-O", LEGACY[0], LEGACY[1]], 3),
@@ -61,13 +62,8 @@ fn programs_with_debug_information() {
 #[test]
 fn rust_names_are_whole() {
     let workshop = Workshop::new();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 2] = [
         (&LEGACY, "<generics::Wrapped<T> as generics::Spin>::spin"),
-        (&[V0], "<generics::Wrapped<u8> as generics::Spin>::spin"),
-        (
-            &[V0, "-g"],
-            "<generics::Wrapped<u8> as generics::Spin>::spin",
-        ),
         (
             &[V0, "-Cdebuginfo=line-tables-only"],
             "<generics::Wrapped<u8> as generics::Spin>::spin",

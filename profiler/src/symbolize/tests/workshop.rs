@@ -106,7 +106,7 @@ pub(super) fn addresses(program: &Path, wanted: impl Fn(&str) -> bool) -> Vec<El
 pub(super) fn own(name: &str) -> bool {
     let of_rust = name.contains("8generics") || name.contains("LT$generics");
     let of_cpp = name.starts_with("_Z") && !name.contains("17h");
-    ["main", "outer", "outline"].contains(&name) || of_cpp || of_rust
+    ["main", "outer", "outer.cold", "outline"].contains(&name) || of_cpp || of_rust
 }
 
 /// What `addr2line` says about each address.

@@ -1,7 +1,7 @@
 //! Names for the addresses of one ELF file, by blazesym, with everything that may go wrong kept to that file.
 //!
-//! Decides which files to ask in which order, keeps memory bounded, and turns blazesym's answers into this
-//! module's. Where separate debug files lie is left to `debug_files`.
+//! Asks one file after the other and keeps memory bounded. Which files there are is left to `layers`, and what to
+//! make of the answers to `answers`.
 //!
 //! # Memory
 //!
@@ -11,20 +11,31 @@
 //! address, the reader is thrown away, which unmaps everything, and the next address opens a new one. It has to
 //! read the list of units again and, as addresses ascend, hardly any unit twice. After the last address nothing
 //! of the file is kept.
+//!
+//! # What is not caught
+//!
+//! blazesym recurses once per level of inlined calls. Debug information made to nest hundreds of thousands of them
+//! in each other overflows the stack, which is no panic and ends the process; and a file that is truncated while it
+//! is mapped ends it with SIGBUS. Both take a binary that somebody made or changed for the purpose.
 
+mod answers;
+mod layers;
+
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
-use blazesym::symbolize::source::{Elf, Source};
-use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 
 use super::contents::Contents;
-use super::debug_files::{self, DebugFile};
+use super::debug_files;
 use super::memory::Resident;
-use super::names::{Demangler, is_mangled};
+use super::names::Demangler;
 use super::{Detail, Function, Miss, Named, Options, guard};
 use crate::addr::ElfAddr;
 use crate::binary::Binary;
+use answers::{adopt_linker_name, functions, is_complete, is_plausible};
+use layers::{Layer, layers};
 
 /// Addresses between two looks at the memory in use. One address can cost a large compilation unit, some MiB.
 const CHECK_EVERY: usize = 16;
@@ -33,6 +44,9 @@ const CHECK_EVERY: usize = 16;
 const FAILURES_IN_A_ROW: u32 = 4;
 
 /// The names of the functions of `binary` that contain `addresses`, in their order.
+///
+/// The file is opened once more through its descriptor, which takes the right to read it (CAP_DAC_READ_SEARCH for
+/// the file of another user that is readable for its owner only).
 pub(super) fn symbolize(
     binary: &Binary,
     detail: Detail,
@@ -40,7 +54,7 @@ pub(super) fn symbolize(
     addresses: &[ElfAddr],
 ) -> Vec<Named> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", binary.file().as_raw_fd()));
-    let contents = match std::fs::File::open(&path).map_err(|error| error.to_string()) {
+    let contents = match File::open(&path).map_err(|error| error.to_string()) {
         Ok(file) => Contents::read(&file),
         Err(error) => Err(error),
     };
@@ -64,27 +78,6 @@ pub(super) fn symbolize(
         }
     }
     answers
-}
-
-/// A file and a way to read it.
-struct Layer {
-    source: Source<'static>,
-    /// For messages.
-    name: String,
-
-    failures: u32,
-}
-
-impl Layer {
-    fn new(path: PathBuf, name: String, debug: bool) -> Self {
-        let mut elf = Elf::new(path);
-        elf.debug_syms = debug;
-        Self {
-            source: Source::Elf(elf),
-            name,
-            failures: 0,
-        }
-    }
 }
 
 /// Asks the layers of one binary, the one that knows most first.
@@ -162,8 +155,13 @@ impl<'a> Reader<'a> {
         let mut functions = found.unwrap_or_default();
         functions.retain(|function| !function.name.is_empty());
         match failure {
-            _ if !functions.is_empty() => Ok(functions),
-            Some(failure) => Err(Miss::Unreadable(failure)),
+            Some(failure) if functions.is_empty() => Err(Miss::Unreadable(failure)),
+            Some(failure) => {
+                // Named by a symbol table, but whoever misses the line can find out why.
+                log::debug!("no line for {address:#x}: {failure}");
+                Ok(functions)
+            }
+            None if !functions.is_empty() => Ok(functions),
             None if self.has_symbols => Err(Miss::NoSymbol),
             None => Err(Miss::Stripped),
         }
@@ -216,7 +214,7 @@ impl<'a> Reader<'a> {
         let limit = self.options.memory_limit;
         let floor = self.floor.unwrap_or(now);
         // What the reader needs for a start would be back at once; only what has come since can be won.
-        if now.saturating_sub(self.before) > limit && now.saturating_sub(floor) > limit / 4 {
+        if now.saturating_sub(self.before) > limit && now.saturating_sub(floor) > limit / 2 {
             log::debug!(
                 "{} MiB resident, reopening {}",
                 now >> 20,
@@ -235,39 +233,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn layers(
-    binary: &Binary,
-    path: PathBuf,
-    contents: &Contents,
-    separate: Option<&DebugFile>,
-    detail: Detail,
-    options: &Options,
-) -> Vec<Layer> {
-    let name = binary.path().display().to_string();
-    let separate = separate.map(|file| (file, file.path.display().to_string()));
-    let mut layers = Vec::new();
-    if detail == Detail::Full {
-        let (debug, path, name) = match &separate {
-            Some((file, name)) => (&file.contents, &file.path, name),
-            None => (contents, &path, &name),
-        };
-        if debug.debug_info && debug.unpacked > options.memory_limit {
-            log::warn!(
-                "{name}: no lines, its compressed debug information would take {} MiB",
-                debug.unpacked >> 20
-            );
-        } else if debug.debug_info {
-            layers.push(Layer::new(path.clone(), name.clone(), true));
-        }
-    }
-    if let Some((file, name)) = separate.filter(|(file, _)| file.contents.symbols) {
-        layers.push(Layer::new(file.path.clone(), name, false));
-    }
-    // Even without a symbol table there may be the dynamic one.
-    layers.push(Layer::new(path, name, false));
-    layers
-}
-
 fn build(detail: Detail, options: &Options) -> Symbolizer {
     let full = detail == Detail::Full;
     Symbolizer::builder()
@@ -278,61 +243,4 @@ fn build(detail: Detail, options: &Options) -> Symbolizer {
         // Debug links have been followed already; these are for what a debug file shares with others (dwz).
         .set_debug_dirs(Some(&options.debug_dirs))
         .build()
-}
-
-/// Whether a symbol really covers the address.
-///
-/// Assembly code has symbols without a size, and blazesym lets each reach to the next one. None reaches into
-/// another section, which keeps the stubs in `.plt` from being taken for the `_init` before them.
-fn is_plausible(sym: &Sym<'_>, address: u64, contents: &Contents) -> bool {
-    sym.size.is_some_and(|size| size > 0) || contents.same_section(sym.addr, address)
-}
-
-/// blazesym's answer in pprof's order: innermost first.
-fn functions(sym: &Sym<'_>, demangler: &mut Demangler) -> Vec<Function> {
-    let mut function = |raw: &str, code: Option<&CodeInfo<'_>>| {
-        let names = demangler.names(raw);
-        Function {
-            name: names.name,
-            system_name: names.system_name,
-            file: code.map_or_else(String::new, |code| {
-                code.to_path().to_string_lossy().into_owned()
-            }),
-            line: code.and_then(|code| code.line).unwrap_or(0),
-        }
-    };
-    let mut functions: Vec<Function> = sym
-        .inlined
-        .iter()
-        .rev()
-        .map(|inlined| function(&inlined.name, inlined.code_info.as_ref()))
-        .collect();
-    functions.push(function(&sym.name, sym.code_info.as_deref()));
-    functions
-}
-
-/// Whether the name of the outermost function is all that can be known.
-///
-/// Debug information may have a bare `spin<u32>` where the symbol table has the whole path of the function (Rust
-/// with `debug = "line-tables-only"`, clang with `-gline-tables-only`), or no name at all (dwz, whose shared
-/// names blazesym does not follow).
-fn is_complete(functions: &[Function]) -> bool {
-    functions.last().is_some_and(|outermost| {
-        let mangles = [".rs", ".cc", ".cpp", ".cxx", ".C", ".hpp", ".hh"];
-        let unmangled = mangles
-            .iter()
-            .any(|suffix| outermost.file.ends_with(suffix))
-            && !is_mangled(&outermost.system_name);
-        !outermost.name.is_empty() && !unmangled
-    })
-}
-
-/// Replaces the name of the outermost function by that of the symbol table, if that says more.
-fn adopt_linker_name(functions: &mut [Function], symbol: Option<Function>) {
-    if let (Some(outermost), Some(symbol)) = (functions.last_mut(), symbol)
-        && (outermost.name.is_empty() || is_mangled(&symbol.system_name))
-    {
-        outermost.name = symbol.name;
-        outermost.system_name = symbol.system_name;
-    }
 }
