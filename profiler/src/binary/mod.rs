@@ -32,6 +32,11 @@ mod placement;
 mod read_at;
 mod segment;
 
+#[cfg(test)]
+pub(crate) mod elf_builder;
+#[cfg(test)]
+mod tests;
+
 pub use build_id::{BuildId, ParseBuildIdError};
 pub use cache::BinaryCache;
 pub use error::BinaryError;

@@ -37,6 +37,11 @@ mod resolver;
 mod slot;
 mod snapshot;
 
+#[cfg(test)]
+pub(crate) mod test_support;
+#[cfg(test)]
+mod tests;
+
 pub use counters::{ResolverStats, Warning};
 pub use error::{OpenError, ProcessError};
 pub use files::openable_path;
