@@ -31,6 +31,7 @@ mod open;
 mod placement;
 mod read_at;
 mod segment;
+mod table;
 
 #[cfg(test)]
 pub(crate) mod elf_builder;

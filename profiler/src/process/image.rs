@@ -59,15 +59,14 @@ pub(super) struct Image {
 impl Source {
     /// Opens the binary of one of this process's mappings.
     pub(super) fn open(&self, mapping: &Mapping) -> Result<Image, OpenError> {
-        let binary = self.binary(mapping);
+        if !mapping.kind.has_image() {
+            return Err(OpenError::NoFile);
+        }
         let counters = &self.shared.counters;
-        let counter = if binary.is_ok() {
-            &counters.opened
-        } else {
-            &counters.not_opened
-        };
-        add(counter, 1);
-        let binary = binary?;
+        let binary = self
+            .binary(mapping)
+            .inspect(|_| add(&counters.opened, 1))
+            .inspect_err(|_| add(&counters.not_opened, 1))?;
         let placement = Placement::find(
             &binary,
             mapping.file_range(),
@@ -78,9 +77,6 @@ impl Source {
     }
 
     fn binary(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
-        if !mapping.kind.has_image() {
-            return Err(OpenError::NoFile);
-        }
         // An inode that is held open is not given to another file, so this is the mapped one. It even
         // answers for a process that has gone since its mappings were read.
         let (device, inode) = (mapping.device.st_dev(), mapping.inode);

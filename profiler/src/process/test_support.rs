@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::maps::{Device, parse_maps};
+use super::maps::parse_maps;
+use super::maps_line::Device;
 use crate::addr::ProcAddr;
 
 /// Says where a function of its is, and waits until it is told to go on.

@@ -4,7 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::process::MappingKind;
 use crate::process::join::join_executable;
-use crate::process::maps::{Device, Maps, parse_maps};
+use crate::process::maps::{Maps, parse_maps};
+use crate::process::maps_line::Device;
 
 fn one(text: impl AsRef<[u8]>) -> crate::process::MapsLine {
     let maps = parse_maps(text.as_ref());
