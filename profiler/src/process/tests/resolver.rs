@@ -150,6 +150,43 @@ fn invalidation_by_address() {
     assert_eq!(resolver.stats().populates, 2);
 }
 
+/// What was opened stays open when the maps are read again, so it outlives its file and its link.
+#[test]
+fn rereading_keeps_open_binaries() {
+    let (fixture, resolver) = fixture();
+    let target = fixture.root().join("somewhere");
+    std::fs::write(&target, elf(3)).unwrap();
+    fixture.link("400000-420000", &target);
+    let first = resolver.lookup(PID, ProcAddr(0x40_0000)).unwrap();
+    std::fs::remove_file(&target).unwrap();
+    resolver.invalidate_addr(PID, ProcAddr(0));
+    let second = resolver.lookup(PID, ProcAddr(0x40_0000)).unwrap();
+    assert_eq!(resolver.stats().populates, 2);
+    assert!(std::sync::Arc::ptr_eq(&first, &second) && second.binary().is_some());
+}
+
+/// Reading again for an unknown address happens at once, but not over and over.
+#[test]
+fn refreshing_is_bounded() {
+    let (fixture, resolver) = fixture();
+    assert!(hits(&resolver, 0x40_0000));
+    fixture.maps(format!(
+        "{MAPS}7fff00000000-7fff00001000 r-xp 00000000 fe:00 33 /new\n"
+    ));
+    let new = ProcAddr(0x7fff_0000_0000);
+    while !resolver.refresh(PID).unwrap().contains(new) {
+        std::thread::yield_now();
+    }
+    let began = std::time::Instant::now();
+    let before = resolver.stats().populates;
+    for _ in 0..1000 {
+        resolver.refresh(PID);
+    }
+    // At least a millisecond lies between two readings, however slow this machine is.
+    let most = began.elapsed().as_millis() as u64 + 1;
+    assert!(resolver.stats().populates - before <= most);
+}
+
 /// A mapping event is believed over what was read, exactly where it says (RS-07).
 #[test]
 fn events_replace_what_is_known() {
@@ -327,6 +364,8 @@ fn gone_process_stays_known() {
     let resolver = impatient(&fixture);
     assert!(hits(&resolver, 0x40_0000));
     fixture.maps("");
+    std::fs::create_dir_all(fixture.process().join("task/4242")).unwrap();
+    std::fs::write(fixture.process().join("task/4242/maps"), "").unwrap();
     resolver.invalidate_addr(PID, ProcAddr(0));
     assert!(hits(&resolver, 0x40_0000));
     std::fs::remove_dir_all(fixture.process()).unwrap();
