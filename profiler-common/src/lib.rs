@@ -1,4 +1,5 @@
-//! What crosses the boundary between the BPF programs and user space: records, settings, counters.
+//! What the BPF programs and user space both know: records, settings, counters, unwind rows, and how one frame
+//! is unwound.
 //!
 //! Nothing here allocates, does input or output, or depends on anything, so that both sides can use it.
 //! How a record gets into the ring is `profiler-ebpf`'s business, how it is read is `profiler::sampler`'s.
@@ -7,12 +8,22 @@
 
 mod counter;
 mod event;
+mod rows;
+mod rule;
 mod sample;
 mod settings;
+mod step;
+mod stop;
 #[cfg(feature = "user")]
 mod user;
 
 pub use counter::Counter;
 pub use event::{EventRecord, RecordKind};
+pub use rows::{
+    CHUNK_ROWS, MAX_PAGE_ROWS, MAX_RULES, PAGE_SHIFT, Page, Row, SEARCH_STEPS, find_row,
+};
+pub use rule::{Cfa, Rule, SavedFp};
 pub use sample::{COMM_LEN, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, SampleHeader, Scratch, StackEnd};
 pub use settings::Settings;
+pub use step::{Memory, Registers, step};
+pub use stop::Stop;
