@@ -8,6 +8,7 @@
 
 mod counter;
 mod event;
+mod mapping;
 mod rows;
 mod rule;
 mod sample;
@@ -19,11 +20,14 @@ mod user;
 
 pub use counter::Counter;
 pub use event::{EventRecord, RecordKind};
+pub use mapping::{MappingRun, ProcessRun};
 pub use rows::{
     CHUNK_ROWS, MAX_PAGE_ROWS, MAX_RULES, PAGE_SHIFT, Page, Row, SEARCH_STEPS, find_row,
 };
 pub use rule::{Cfa, Rule, SavedFp};
-pub use sample::{COMM_LEN, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, SampleHeader, Scratch, StackEnd};
+pub use sample::{
+    COMM_LEN, EXACT_FRAME, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, SampleHeader, Scratch,
+};
 pub use settings::Settings;
 pub use step::{Memory, Registers, step};
 pub use stop::Stop;

@@ -3,46 +3,28 @@
 //! ```text
 //!  0        4      8          16    20    24    28    32         48
 //!  ┌────────┬──────┬──────────┬─────┬─────┬─────┬─────┬──────────┬──────────────┬────────────────┐
-//!  │ kind=1 │ cpu  │ time_ns  │ pid │ tid │ n,m │ end │ comm[16] │ n user frames│ m kernel frames│
+//!  │ kind=1 │ cpu  │ time_ns  │ pid │ tid │ n,m │stop │ comm[16] │ n user frames│ m kernel frames│
 //!  └────────┴──────┴──────────┴─────┴─────┴─────┴─────┴──────────┴──────────────┴────────────────┘
 //! ```
 //!
 //! All words are in the byte order of the machine. A frame is an address of eight bytes, innermost first:
 //! the interrupted instruction, then return addresses.
 
-/// Most frames of a user stack; what the kernel's own walk gives by default
-/// (`kernel.perf_event_max_stack`, 127).
-pub const MAX_USER_FRAMES: usize = 127;
 
-/// Most frames of a kernel stack, for the same reason.
+
+/// Most frames of a user stack: of the form 2^n - 1, so that a mask is a bound that the verifier understands.
+pub const MAX_USER_FRAMES: usize = 511;
+
+/// Most frames of a kernel stack; what the kernel's own walk gives by default
+/// (`kernel.perf_event_max_stack`, 127).
 pub const MAX_KERNEL_FRAMES: usize = 127;
+
+/// Set in a user frame that is the very instruction and not a return address: the innermost, and those that a
+/// signal interrupted. User addresses of x86-64 have at most 56 bits.
+pub const EXACT_FRAME: u64 = 1 << 63;
 
 /// Length of a task's name with its final zero: `TASK_COMM_LEN` of the kernel's `linux/sched.h`.
 pub const COMM_LEN: usize = 16;
-
-/// How the walk of a user stack ended.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u32)]
-pub enum StackEnd {
-    /// The chain of frame pointers ended. It cannot tell an outermost frame from a broken chain.
-    ChainEnd = 0,
-    /// There are more frames than the record holds; the outer ones are missing.
-    TooDeep = 1,
-    /// The task had no user memory at that moment: a kernel thread, or a process in exec or exit.
-    NoUserStack = 2,
-}
-
-impl StackEnd {
-    /// The reason with this number, if there is one.
-    pub const fn from_u32(end: u32) -> Option<Self> {
-        match end {
-            0 => Some(Self::ChainEnd),
-            1 => Some(Self::TooDeep),
-            2 => Some(Self::NoUserStack),
-            _ => None,
-        }
-    }
-}
 
 /// The fixed part of a sample.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,8 +44,8 @@ pub struct SampleHeader {
     pub user_frames: u16,
     /// How many kernel frames follow the user frames.
     pub kernel_frames: u16,
-    /// A [`StackEnd`].
-    pub stack_end: u32,
+    /// Why the walk of the user stack ended: a [`Stop`](crate::Stop).
+    pub stop: u32,
     /// Name of the thread, padded with zeros.
     pub comm: [u8; COMM_LEN],
 }

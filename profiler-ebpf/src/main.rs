@@ -10,7 +10,9 @@ mod emit;
 mod lifecycle;
 mod maps;
 mod on_cpu;
+mod tables;
 mod walk;
+mod window;
 
 use aya_ebpf::macros::{perf_event, raw_tracepoint};
 use aya_ebpf::programs::{PerfEventContext, RawTracePointContext};

@@ -20,7 +20,7 @@ pub(crate) fn sample(ctx: &PerfEventContext) {
     let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else {
         return;
     };
-    let user = walk::user_frames(ctx.as_ptr(), scratch);
+    let user = walk::user_frames(ctx, pid);
     let user_frames = user.frames & MAX_USER_FRAMES;
     let kernel_frames = if maps::SETTINGS.load().kernel_stacks != 0 {
         walk::kernel_frames(ctx.as_ptr(), scratch, user_frames) & MAX_KERNEL_FRAMES
@@ -38,7 +38,7 @@ pub(crate) fn sample(ctx: &PerfEventContext) {
         (*header).tid = pid_tgid as u32;
         (*header).user_frames = user_frames as u16;
         (*header).kernel_frames = kernel_frames as u16;
-        (*header).stack_end = user.end as u32;
+        (*header).stop = user.stop;
         write_comm(&raw mut (*header).comm);
     }
     let wake = first_of_process(pid);

@@ -1,50 +1,172 @@
-//! The walk of a stack, user and kernel.
-//!
-//! Both are the kernel's own walks for now: exact for the kernel, by frame pointers for user space.
+//! The walk of a stack: the user's frame by frame with the tables, the kernel's by the kernel.
 
 use core::ffi::c_void;
 
-use aya_ebpf::bindings::BPF_F_USER_STACK;
-use aya_ebpf::helpers::bpf_get_stack;
-use profiler_common::{MAX_KERNEL_FRAMES, MAX_USER_FRAMES, Scratch, StackEnd};
+use aya_ebpf::helpers::generated::bpf_loop;
+use aya_ebpf::helpers::{
+    bpf_get_current_task_btf, bpf_get_stack, bpf_probe_read_kernel, bpf_task_pt_regs,
+};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+use aya_ebpf::programs::PerfEventContext;
+use profiler_common::{
+    EXACT_FRAME, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MappingRun, ProcessRun, Registers, Rule,
+    Scratch, Stop, step,
+};
+
+use crate::window::{Stack, Window};
+use crate::{maps, tables};
 
 const FRAME_SIZE: usize = size_of::<u64>();
+/// The part of `cs` that is the privilege level: 3 in user mode (Intel SDM, volume 3, section 5.5).
+const PRIVILEGE_LEVEL: u64 = 3;
+
+/// What a walk keeps between two frames.
+#[repr(C)]
+struct Walk {
+    registers: Registers,
+    process: ProcessRun,
+    /// The mapping that the last frame was in; the next one often is in the same.
+    mapping: MappingRun,
+    frames: u32,
+    stop: u32,
+    window: Window,
+}
+
+/// The walk of each CPU; too large for the stack of a BPF program.
+#[map]
+static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(1, 0);
 
 /// What is known of a user stack whose addresses are in the scratch.
 pub(crate) struct UserStack {
     /// How many addresses, at most [`MAX_USER_FRAMES`].
     pub(crate) frames: usize,
     /// Why there are no more.
-    pub(crate) end: StackEnd,
+    pub(crate) stop: u32,
 }
 
 /// Writes the user frames of the current task to the start of `scratch.frames`.
 #[inline(always)]
-pub(crate) fn user_frames(ctx: *mut c_void, scratch: *mut Scratch) -> UserStack {
-    // SAFETY: the buffer is the first MAX_USER_FRAMES elements of `frames`.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx,
-            (&raw mut (*scratch).frames).cast(),
-            (MAX_USER_FRAMES * FRAME_SIZE) as u32,
-            BPF_F_USER_STACK.into(),
-        )
+pub(crate) fn user_frames(ctx: &PerfEventContext, pid: u32) -> UserStack {
+    const NONE: UserStack = UserStack {
+        frames: 0,
+        stop: Stop::NoUserStack as u32,
     };
-    // An error and no frame at all both mean that there is no user memory: the kernel's own threads,
-    // and a process in the midst of exec or exit.
-    if bytes <= 0 {
-        return UserStack {
-            frames: 0,
-            end: StackEnd::NoUserStack,
-        };
+    let Some(walk) = WALK.get_ptr_mut(0) else {
+        return NONE;
+    };
+    // SAFETY: `walk` is this CPU's element, and the sampling program does not interrupt itself.
+    unsafe {
+        if !start(ctx, &raw mut (*walk).registers) {
+            return NONE;
+        }
+        let process = tables::process(pid).unwrap_or_default();
+        (*walk).process.first = process.first;
+        (*walk).process.end = process.end;
+        (*walk).mapping.start = 0;
+        (*walk).mapping.limit = 0;
+        (*walk).frames = 0;
+        (*walk).stop = Stop::TooDeep as u32;
+        Stack(&raw mut (*walk).window).clear();
+        bpf_loop(
+            MAX_USER_FRAMES as u32,
+            next_frame as *mut c_void,
+            core::ptr::null_mut(),
+            0,
+        );
+        UserStack {
+            frames: (*walk).frames as usize & MAX_USER_FRAMES,
+            stop: (*walk).stop,
+        }
     }
-    let frames = bytes as usize / FRAME_SIZE;
-    let end = if frames >= MAX_USER_FRAMES {
-        StackEnd::TooDeep
-    } else {
-        StackEnd::ChainEnd
+}
+
+/// The registers that the task had in user mode: those that were interrupted, or those that it had when it
+/// entered the kernel. False when it has no user mode.
+///
+/// # Safety
+///
+/// `registers` must point to memory that nothing else uses meanwhile.
+#[inline(always)]
+unsafe fn start(ctx: &PerfEventContext, registers: *mut Registers) -> bool {
+    // SAFETY: as the caller promises; the context is what the kernel has given. All of its fields are read here and
+    // now, because the compiler would otherwise merge these loads with those of the other registers below, which
+    // the verifier rejects.
+    unsafe {
+        let regs = &raw const (*ctx.ctx).regs;
+        let ip = (&raw const (*regs).rip).read_volatile();
+        let sp = (&raw const (*regs).rsp).read_volatile();
+        let fp = (&raw const (*regs).rbp).read_volatile();
+        let cs = (&raw const (*regs).cs).read_volatile();
+        if cs & PRIVILEGE_LEVEL == PRIVILEGE_LEVEL {
+            (*registers).ip = ip;
+            (*registers).sp = sp;
+            (*registers).fp = fp;
+        } else {
+            let entry = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const aya_ebpf::bindings::pt_regs;
+            let read = |field: *const u64| bpf_probe_read_kernel(field).unwrap_or(0);
+            if read(&raw const (*entry).cs) & PRIVILEGE_LEVEL != PRIVILEGE_LEVEL {
+                return false;
+            }
+            (*registers).ip = read(&raw const (*entry).rip);
+            (*registers).sp = read(&raw const (*entry).rsp);
+            (*registers).fp = read(&raw const (*entry).rbp);
+        }
+        (*registers).after_call = 0;
+        (*registers).ip != 0
+    }
+}
+
+/// One turn of the loop: notes a frame and finds its caller. 1 ends the loop.
+unsafe extern "C" fn next_frame(index: u32, _: *mut c_void) -> i64 {
+    let (Some(walk), Some(scratch)) = (WALK.get_ptr_mut(0), maps::SCRATCH.get_ptr_mut(0)) else {
+        return 1;
     };
-    UserStack { frames, end }
+    // SAFETY: both are this CPU's elements, and the sampling program does not interrupt itself; the mask keeps the
+    // index inside.
+    unsafe {
+        let registers = Registers {
+            ip: (*walk).registers.ip,
+            sp: (*walk).registers.sp,
+            fp: (*walk).registers.fp,
+            after_call: (*walk).registers.after_call,
+        };
+        let exact = if registers.is_exact() { EXACT_FRAME } else { 0 };
+        (&raw mut (*scratch).frames)
+            .cast::<u64>()
+            .add(index as usize & MAX_USER_FRAMES)
+            .write(registers.ip | exact);
+        (*walk).frames = index + 1;
+        let process = ProcessRun {
+            first: (*walk).process.first,
+            end: (*walk).process.end,
+        };
+        let rule = rule(process, registers.lookup(), &raw mut (*walk).mapping);
+        match step(registers, rule, &mut Stack(&raw mut (*walk).window)) {
+            Ok(caller) => {
+                (*walk).registers.ip = caller.ip;
+                (*walk).registers.sp = caller.sp;
+                (*walk).registers.fp = caller.fp;
+                (*walk).registers.after_call = caller.after_call;
+                0
+            }
+            Err(stop) => {
+                (*walk).stop = stop as u32;
+                1
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn rule(process: ProcessRun, address: u64, mapping: *mut MappingRun) -> Rule {
+    if process.first >= process.end {
+        return Rule::NO_TABLE;
+    }
+    if !tables::find_mapping(process, address, mapping) {
+        return Rule::NO_MAPPING;
+    }
+    tables::rule(mapping, address)
 }
 
 /// Writes the kernel frames of the current task behind `user_frames` others; returns how many there are,

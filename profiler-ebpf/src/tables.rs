@@ -1,0 +1,120 @@
+//! The tables for unwinding: which process has which mappings, and which rule is in force at an address.
+//!
+//! All of them are written by user space (`profiler::sampler::tables`) and only read here.
+
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::btf_maps::{Array as InnerArray, ArrayOfMaps};
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::{Array, HashMap};
+use profiler_common::{CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, find_row};
+
+/// Two rows an element: the kernel pads elements of arrays to eight bytes.
+type RowPair = [u32; 2];
+/// Elements of one chunk.
+const CHUNK_PAIRS: usize = (CHUNK_ROWS / 2) as usize;
+/// Most chunks, of a mebibyte each.
+const CHUNKS: usize = 4096;
+
+/// The mappings of each process that has tables.
+#[map]
+static PROCESSES: HashMap<u32, ProcessRun> = HashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
+
+/// The mappings of all processes; user space sets the size.
+#[map]
+static MAPPINGS: Array<MappingRun> = Array::with_max_entries(1 << 14, BPF_F_MMAPABLE);
+
+/// For each 4 KiB of text, its rows; user space sets the size.
+#[map]
+static PAGES: Array<Page> = Array::with_max_entries(1 << 16, BPF_F_MMAPABLE);
+
+/// Every distinct rule, of all binaries.
+#[map]
+static RULES: Array<u64> = Array::with_max_entries(1 << 14, BPF_F_MMAPABLE);
+
+/// Rows, in chunks that are made when they are needed.
+#[btf_map]
+static ROWS: ArrayOfMaps<InnerArray<RowPair, CHUNK_PAIRS, { BPF_F_MMAPABLE as usize }>, CHUNKS> =
+    ArrayOfMaps::new();
+
+/// Steps of a binary search over the mappings of one process: enough for 65,536.
+const MAPPING_SEARCH_STEPS: u32 = 17;
+
+/// The mappings of a process; none when it has no tables (yet).
+#[inline(always)]
+pub(crate) fn process(pid: u32) -> Option<ProcessRun> {
+    let run = PROCESSES.get_ptr(pid)?;
+    // SAFETY: an element of a map, which stays readable for the length of the program.
+    let (first, end) = unsafe { ((*run).first, (*run).end) };
+    Some(ProcessRun { first, end })
+}
+
+/// Copies the mapping that has `address` to `found`, unless that one has it already.
+#[inline(always)]
+pub(crate) fn find_mapping(process: ProcessRun, address: u64, found: *mut MappingRun) -> bool {
+    // SAFETY: `found` points into a map value that this CPU alone uses meanwhile.
+    unsafe {
+        if (*found).start <= address && address < (*found).limit {
+            return true;
+        }
+    }
+    let mut low = process.first;
+    let mut high = process.end;
+    for _ in 0..MAPPING_SEARCH_STEPS {
+        if low >= high {
+            break;
+        }
+        let middle = low.wrapping_add(high.wrapping_sub(low) >> 1);
+        let Some(mapping) = MAPPINGS.get_ptr(middle) else {
+            return false;
+        };
+        // SAFETY: elements of a map.
+        unsafe {
+            if address < (*mapping).start {
+                high = middle;
+            } else if address >= (*mapping).limit {
+                low = middle.wrapping_add(1);
+            } else {
+                // Word by word, because a copy of the whole becomes a call of memcpy, byte by byte.
+                (*found).start = (*mapping).start;
+                (*found).limit = (*mapping).limit;
+                (*found).bias = (*mapping).bias;
+                (*found).rule = (*mapping).rule;
+                (*found).page_base = (*mapping).page_base;
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The rule in force at an address of a mapping.
+#[inline(always)]
+pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
+    // SAFETY: `mapping` points into a map value that this CPU alone uses meanwhile.
+    let (bias, rule, page_base) = unsafe { ((*mapping).bias, (*mapping).rule, (*mapping).page_base) };
+    if rule != 0 {
+        return Rule::from_bits(rule);
+    }
+    let pc = address.wrapping_sub(bias);
+    let Some(page) = PAGES.get_ptr(page_base.wrapping_add((pc >> PAGE_SHIFT) as u32)) else {
+        return Rule::NO_TABLE;
+    };
+    // SAFETY: an element of a map.
+    let (first, end) = unsafe { ((*page).first, (*page).end) };
+    // All rows of a page are in one chunk.
+    let Some(chunk) = ROWS.get(first / CHUNK_ROWS) else {
+        return Rule::NO_TABLE;
+    };
+    let row = |number: u32| {
+        let in_chunk = number & (CHUNK_ROWS - 1);
+        let pair = chunk.get(in_chunk >> 1)?;
+        Some(Row(if in_chunk & 1 == 0 { pair[0] } else { pair[1] }))
+    };
+    let Some(row) = find_row(Page { first, end }, pc, row) else {
+        return Rule::NO_ROW;
+    };
+    RULES
+        .get_ptr(row.rule().into())
+        // SAFETY: an element of a map.
+        .map_or(Rule::NO_TABLE, |rule| Rule::from_bits(unsafe { *rule }))
+}
