@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `PROFILER_BIN` | the program under test, a release build |
 //! | `PROFILER_FIXTURES` | the directory with the compiled target programs |
+//! | `PROFILER_TOOLS` | the directory with the programs that tasks built for themselves, pprof's among them |
 //! | `PROFILER_SKIPS` | a file to which a test that cannot run here appends a line: its name, a tab, the reason |
 //!
 //! A skipped test returns like one that passed, because the harness knows nothing else; the file is how it is
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let environment = [
         ("PROFILER_BIN", OsString::from(program)),
         ("PROFILER_FIXTURES", OsString::from(fixtures)),
+        ("PROFILER_TOOLS", OsString::from(workspace::tools())),
         ("PROFILER_SKIPS", OsString::from(&skips)),
     ];
     match command::as_root(suite.as_os_str(), &environment) {
