@@ -119,8 +119,8 @@ pub(super) fn shared_structs_have_a_size(source: &Source) -> Vec<Finding> {
 mod tests {
     use super::super::lines;
     use super::{
-        EXCUSE, LONGEST, begins_with_what_it_is, common_has_no_dependency, has_a_name,
-        is_not_too_long, shared_structs_have_a_size,
+        EXCUSE, LONGEST, LONGEST_TESTS, begins_with_what_it_is, common_has_no_dependency,
+        has_a_name, is_not_too_long, shared_structs_have_a_size,
     };
 
     /// No complaint.
