@@ -67,10 +67,7 @@ mod tests {
     #[test]
     fn lookup_moves_return_addresses_only() {
         assert_eq!(CodeAddr::Exact(ProcAddr(0x1000)).lookup(), ProcAddr(0x1000));
-        assert_eq!(
-            CodeAddr::Return(ProcAddr(0x1000)).lookup(),
-            ProcAddr(0xfff)
-        );
+        assert_eq!(CodeAddr::Return(ProcAddr(0x1000)).lookup(), ProcAddr(0xfff));
         assert_eq!(CodeAddr::Return(ProcAddr(0)).lookup(), ProcAddr(0));
     }
 }

@@ -13,7 +13,17 @@
 //! The other modules serve the `profiler` program.
 
 pub mod addr;
+mod aggregate;
 pub mod binary;
+mod caller;
+pub mod cli;
+mod config;
+mod launch;
+mod output;
+mod pipeline;
 pub mod pprof;
+mod privileges;
 pub mod process;
+mod sampler;
+mod summary;
 pub mod symbolize;

@@ -1,3 +1,7 @@
 //! The `profiler` program: parses, runs, exits; everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    profiler::cli::main()
+}

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::{lint, tidy};
+use crate::{codegen, lint, tidy};
 
 /// A task of the list, its arguments and what it is called.
 type Step = (
@@ -11,7 +11,11 @@ type Step = (
     &'static [&'static str],
 );
 
-const STEPS: &[Step] = &[("lint", lint::run, &[]), ("tidy", tidy::run, &[])];
+const STEPS: &[Step] = &[
+    ("lint", lint::run, &[]),
+    ("codegen", codegen::run, &["--check"]),
+    ("tidy", tidy::run, &[]),
+];
 
 /// `cargo xtask ci`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

@@ -12,9 +12,12 @@
 mod bpf_object;
 mod bpf_toolchain;
 mod ci;
+mod codegen;
 mod command;
 mod ebpf;
 mod fixtures;
+mod go;
+mod google_pprof;
 mod install;
 mod lint;
 mod packages;
@@ -68,6 +71,11 @@ const TASKS: &[Task] = &[
         "fixtures",
         fixtures::run,
         "compile the programs that the end-to-end suite profiles",
+    ),
+    task(
+        "codegen",
+        codegen::run,
+        "write the code that is generated from proto/profile.proto [--check]",
     ),
     task(
         "lint",

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `PROFILER_BIN` | the program under test, a release build |
 //! | `PROFILER_FIXTURES` | the directory with the compiled target programs |
-//! | `PROFILER_TOOLS` | the directory with the programs that tasks built for themselves, pprof's among them |
+//! | `PROFILER_TOOLS` | the directory with the pprof programs that read the profiles |
 //! | `PROFILER_SKIPS` | a file to which a test that cannot run here appends a line: its name, a tab, the reason |
 //!
 //! A skipped test returns like one that passed, because the harness knows nothing else; the file is how it is
@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::tally::Tally;
-use crate::{command, fixtures, profiler, setup, workspace};
+use crate::{command, fixtures, go, google_pprof, profiler, setup, workspace};
 
 /// `cargo xtask test [FILTER]`: what is given goes to every test binary, `-- --test-threads=1` for instance.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -31,6 +31,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::for_tests()?;
     let program = profiler::build()?;
     let fixtures = fixtures::build()?;
+    google_pprof::ensure(&workspace::target())?;
+    go::ensure_pprof(&workspace::target())?;
 
     let mut tally = Tally::default();
     let mut cargo = command::host_cargo();

@@ -1,49 +1,44 @@
 //! What an ELF file says about itself: its build-id, its segments, and how file offsets become addresses.
 //!
 //! Files are opened once and the descriptor is kept, so that everything behind this module works for files
-//! that have been deleted or replaced since. Names of functions are left to [`crate::symbolize`].
+//! that have been deleted or replaced since. Names of functions are left to [`crate::symbolize`]; finding
+//! the file that a process has mapped is left to [`crate::process`].
+//!
+//! ```no_run
+//! use profiler::addr::FileOffset;
+//! use profiler::binary::{AddressMapper, Binary, read_build_id};
+//!
+//! # fn main() -> Result<(), profiler::binary::BinaryError> {
+//! let id = read_build_id("/usr/bin/true".as_ref())?;
+//! println!("{}", id.map(|id| id.to_string()).unwrap_or_default());
+//!
+//! let binary = Binary::open("/usr/bin/true")?;
+//! let mapper = AddressMapper::new(binary.segments(), 4096);
+//! println!("{:?}", mapper.elf_addr(FileOffset(0x1040)));
+//! # Ok(())
+//! # }
+//! ```
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+mod build_id;
+mod cache;
+mod elf;
+mod error;
+mod file;
+mod ids;
+mod image;
+mod notes;
+mod open;
+mod placement;
+mod read_at;
+mod segment;
 
-/// The GNU build-id of a binary: what the linker stamped it with, at its real length.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BuildId(Box<[u8]>);
-
-impl BuildId {
-    /// The bytes of the note's descriptor.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-/// A binary that is held open.
-#[derive(Debug)]
-pub struct Binary {
-    file: File,
-    path: PathBuf,
-    build_id: Option<BuildId>,
-}
-
-impl Binary {
-    /// The open file.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// The path by which the process knows the file; not for opening it.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The GNU build-id, if the file has one.
-    pub fn build_id(&self) -> Option<&BuildId> {
-        self.build_id.as_ref()
-    }
-}
-
-impl std::fmt::Debug for BuildId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
+pub use build_id::{BuildId, ParseBuildIdError};
+pub use cache::BinaryCache;
+pub use error::BinaryError;
+pub use file::FileId;
+pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id};
+pub use image::Binary;
+pub(crate) use open::{open_regular, open_regular_at};
+pub(crate) use placement::{FileRange, Placement};
+pub use read_at::ReadAt;
+pub use segment::{AddressMapper, Segment};

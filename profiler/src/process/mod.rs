@@ -1,1 +1,50 @@
 //! Processes: what is mapped where, from which file, and who that file is.
+//!
+//! A [`Resolver`] turns a process id and an address into a [`Mapping`]. It reads `/proc/PID/maps` once per
+//! process, lazily, and opens a mapped file when an address in it is first asked for, so that the file can
+//! still be read when the process has gone and its name means something else. It follows the process in
+//! time as far as it is told: see [`Resolver::invalidate`], [`Resolver::invalidate_addr`] and
+//! [`Resolver::replace`].
+//!
+//! Names of functions are left to [`crate::symbolize`], the content of the files to [`crate::binary`], and
+//! learning of new mappings, exec and exit to whoever samples.
+//!
+//! ```no_run
+//! use profiler::addr::ProcAddr;
+//! use profiler::process::Resolver;
+//!
+//! let resolver = Resolver::new();
+//! if let Some(mapping) = resolver.lookup(4242, ProcAddr(0x7f00_0000_1234)) {
+//!     println!("{} {:?}", mapping.path.display(), mapping.build_id());
+//! }
+//! ```
+
+mod auxv;
+mod counters;
+mod error;
+mod files;
+mod image;
+mod join;
+mod kind;
+mod layout;
+mod lifetime;
+mod main_binary;
+mod mapping;
+mod maps;
+mod name;
+mod perf_map;
+mod procdir;
+mod procfs;
+mod resolver;
+mod slot;
+mod snapshot;
+
+pub use counters::{ResolverStats, Warning};
+pub use error::{OpenError, ProcessError};
+pub use files::openable_path;
+pub use kind::MappingKind;
+pub use mapping::{Mapping, ProfileRange};
+pub use maps::{Device, Maps, MapsLine, Permissions, parse_maps};
+pub use procfs::ProcFs;
+pub use resolver::Resolver;
+pub use snapshot::Snapshot;

@@ -1,0 +1,21 @@
+//! What user space decides before the programs are loaded; constants to the verifier.
+
+/// Load-time constants of the BPF programs, read-only memory once they are loaded.
+///
+/// The verifier knows the values and removes the branches that they rule out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Settings {
+    /// 1: sample every process; 0: only those in the `TARGETS` map.
+    pub all_processes: u32,
+    /// 1: take the kernel's stack too.
+    pub kernel_stacks: u32,
+    /// 1: a child of a profiled process is profiled from its fork on.
+    pub follow_children: u32,
+    /// Offset of `tgid` in the kernel's `struct task_struct`, in bytes; used only with `follow_children`.
+    pub task_tgid_offset: u32,
+    /// Wake the reader when more bytes than this wait in the ring.
+    pub wakeup_bytes: u64,
+}
+
+const _: () = assert!(size_of::<Settings>() == 24);

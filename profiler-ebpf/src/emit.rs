@@ -1,0 +1,63 @@
+//! Records into the ring; what did not fit is counted.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_log_ebpf::debug;
+use profiler_common::{Counter, EventRecord, SampleHeader, Scratch};
+
+use crate::maps;
+
+/// `EAGAIN`, what `bpf_ringbuf_output` says when the ring is full (kernel/bpf/ringbuf.c).
+const EAGAIN: i32 = 11;
+
+/// Adds one to a counter of this CPU.
+pub(crate) fn count(counter: Counter) {
+    if let Some(value) = maps::COUNTERS.get_ptr_mut(counter as u32) {
+        // SAFETY: the element is this CPU's own, and the programs that run here do not interrupt each other
+        // between load and store of the same counter.
+        unsafe { *value += 1 };
+    }
+}
+
+/// Sends the scratch's header and its first `frames` frames.
+#[inline(always)]
+pub(crate) fn sample(scratch: *const Scratch, frames: usize, wake: bool) {
+    let bytes = size_of::<SampleHeader>() + frames * size_of::<u64>();
+    if bytes > size_of::<Scratch>() {
+        return;
+    }
+    // SAFETY: the scratch is at least `bytes` long, as was just checked.
+    let record = unsafe { core::slice::from_raw_parts(scratch.cast::<u8>(), bytes) };
+    match maps::RECORDS.output::<[u8]>(record, wakeup(wake)) {
+        Ok(()) => {}
+        Err(error) if error == -EAGAIN => count(Counter::SamplesRingFull),
+        Err(_) => count(Counter::SamplesOutputFailed),
+    }
+}
+
+/// Sends the record of a process event. It never wakes the reader: what it tells matters for the samples
+/// behind it, and they are read in the same go.
+pub(crate) fn event(record: &EventRecord) {
+    if maps::RECORDS
+        .output::<EventRecord>(record, BPF_RB_NO_WAKEUP.into())
+        .is_err()
+    {
+        count(Counter::EventsLost);
+    }
+}
+
+/// Says in the log that a child could not be entered into the table, and counts it.
+pub(crate) fn child_not_followed(ctx: &impl aya_ebpf::EbpfContext, child: u32, error: i32) {
+    count(Counter::ChildrenNotFollowed);
+    debug!(ctx, "process {} is not followed: error {}", child, error);
+}
+
+/// A wake-up costs an interrupt to the reader's CPU and a switch to it, more than the sample itself; the reader
+/// looks by itself often enough unless the ring fills quickly.
+fn wakeup(wake: bool) -> u64 {
+    let waiting = maps::RECORDS.query(BPF_RB_AVAIL_DATA.into());
+    if wake || waiting > maps::SETTINGS.load().wakeup_bytes {
+        BPF_RB_FORCE_WAKEUP.into()
+    } else {
+        BPF_RB_NO_WAKEUP.into()
+    }
+}

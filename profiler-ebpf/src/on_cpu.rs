@@ -1,0 +1,74 @@
+//! The sampling hook: which process was interrupted, and what were its stacks.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
+};
+use aya_ebpf::programs::PerfEventContext;
+use profiler_common::{COMM_LEN, Counter, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, RecordKind, Scratch};
+
+use crate::{emit, lifecycle, maps, walk};
+
+/// Sends one sample of the interrupted task, if its process is being profiled.
+pub(crate) fn sample(ctx: &PerfEventContext) {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let pid = (pid_tgid >> 32) as u32;
+    if !lifecycle::is_target(pid) {
+        return;
+    }
+    emit::count(Counter::SamplesTried);
+    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    let user = walk::user_frames(ctx.as_ptr(), scratch);
+    let user_frames = user.frames & MAX_USER_FRAMES;
+    let kernel_frames = if maps::SETTINGS.load().kernel_stacks != 0 {
+        walk::kernel_frames(ctx.as_ptr(), scratch, user_frames) & MAX_KERNEL_FRAMES
+    } else {
+        0
+    };
+    // SAFETY: `scratch` points to this CPU's element of SCRATCH, which nothing else uses meanwhile.
+    // Field by field, because a struct literal would become a call of memcpy, byte by byte.
+    unsafe {
+        let header = &raw mut (*scratch).header;
+        (*header).kind = RecordKind::Sample as u32;
+        (*header).cpu = bpf_get_smp_processor_id() as u32;
+        (*header).time_ns = bpf_ktime_get_ns();
+        (*header).pid = pid;
+        (*header).tid = pid_tgid as u32;
+        (*header).user_frames = user_frames as u16;
+        (*header).kernel_frames = kernel_frames as u16;
+        (*header).stack_end = user.end as u32;
+        write_comm(&raw mut (*header).comm);
+    }
+    let wake = first_of_process(pid);
+    emit::sample(scratch, user_frames + kernel_frames, wake);
+}
+
+/// Whether this is the first sample of the process since it started its program.
+fn first_of_process(pid: u32) -> bool {
+    if maps::SEEN.get_ptr(pid).is_some() {
+        return false;
+    }
+    // A failure means that the next sample wakes the reader too.
+    let _ = maps::SEEN.insert(pid, 1, 0);
+    true
+}
+
+/// # Safety
+///
+/// `comm` must point to memory that nothing else uses meanwhile.
+unsafe fn write_comm(comm: *mut [u8; COMM_LEN]) {
+    let name = bpf_get_current_comm().unwrap_or_default();
+    // SAFETY: as the caller promises. Two words instead of sixteen bytes.
+    unsafe {
+        let words: [u64; 2] = core::mem::transmute(name);
+        comm.cast::<u64>().write_volatile(words[0]);
+        comm.cast::<u64>().add(1).write_volatile(words[1]);
+    }
+}
+
+const _: () = assert!(core::mem::offset_of!(Scratch, header.comm) % 8 == 0);
+// The masks above are exact bounds only for numbers of the form 2^n - 1.
+const _: () = assert!((MAX_USER_FRAMES + 1).is_power_of_two());
+const _: () = assert!((MAX_KERNEL_FRAMES + 1).is_power_of_two());

@@ -1,0 +1,178 @@
+//! Counts identical stacks of located frames.
+//!
+//! Frames refer to mappings and stacks to frames by index, so that a million samples of one loop take the memory of
+//! one. Locating is done before ([`crate::process`]), naming after ([`crate::symbolize`]).
+
+mod mappings;
+
+use std::collections::HashMap;
+
+use profiler_common::StackEnd;
+
+pub(crate) use mappings::{MappingIndex, MappingTable, Place};
+
+/// A frame: an address in a mapping, or in none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Frame {
+    /// Where the address lies; `None` when no mapping has it.
+    pub(crate) mapping: Option<MappingIndex>,
+    /// Address in the process or in the kernel, one less than the return address for callers.
+    pub(crate) address: u64,
+}
+
+/// Index of a [`Frame`] in [`Aggregate::frames`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct FrameIndex(u32);
+
+/// What samples that are counted together have in common besides their stack.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Labels {
+    /// Process id.
+    pub(crate) pid: u32,
+    /// Thread id.
+    pub(crate) tid: u32,
+    /// Name of the process.
+    pub(crate) comm: String,
+    /// Name of the thread.
+    pub(crate) thread: String,
+}
+
+/// All that is known of the samples so far.
+#[derive(Debug, Default)]
+pub(crate) struct Aggregate {
+    /// Every mapping that has a frame, and those that were asked to be kept.
+    pub(crate) mappings: MappingTable,
+    frames: Vec<Frame>,
+    frame_index: HashMap<Frame, FrameIndex>,
+    labels: Vec<Labels>,
+    label_index: HashMap<Labels, u32>,
+    stacks: HashMap<Stack, u64>,
+    samples: u64,
+    scratch: Vec<FrameIndex>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Stack {
+    labels: u32,
+    end: StackEnd,
+    frames: Box<[FrameIndex]>,
+}
+
+/// A stack with the number of samples that had it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted<'a> {
+    /// Innermost frame first.
+    pub(crate) frames: &'a [FrameIndex],
+    /// How the walk ended.
+    pub(crate) end: StackEnd,
+    /// What the samples have in common.
+    pub(crate) labels: &'a Labels,
+    /// How many samples.
+    pub(crate) count: u64,
+}
+
+impl Aggregate {
+    /// Counts one sample; frames come innermost first.
+    pub(crate) fn add(
+        &mut self,
+        frames: impl Iterator<Item = Frame>,
+        end: StackEnd,
+        labels: &Labels,
+    ) {
+        let mut stack = std::mem::take(&mut self.scratch);
+        stack.clear();
+        stack.extend(frames.map(|frame| self.intern(frame)));
+        let labels = self.intern_labels(labels);
+        let key = Stack {
+            labels,
+            end,
+            frames: stack.as_slice().into(),
+        };
+        *self.stacks.entry(key).or_insert(0) += 1;
+        self.samples += 1;
+        self.scratch = stack;
+    }
+
+    /// How many samples were counted.
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Every distinct frame.
+    pub(crate) fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// Every distinct stack, in no particular order.
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = Counted<'_>> {
+        self.stacks.iter().map(|(stack, count)| Counted {
+            frames: &stack.frames,
+            end: stack.end,
+            labels: &self.labels[stack.labels as usize],
+            count: *count,
+        })
+    }
+
+    fn intern(&mut self, frame: Frame) -> FrameIndex {
+        *self.frame_index.entry(frame).or_insert_with(|| {
+            self.frames.push(frame);
+            FrameIndex(self.frames.len() as u32 - 1)
+        })
+    }
+
+    fn intern_labels(&mut self, labels: &Labels) -> u32 {
+        if let Some(index) = self.label_index.get(labels) {
+            return *index;
+        }
+        let index = self.labels.len() as u32;
+        self.labels.push(labels.clone());
+        self.label_index.insert(labels.clone(), index);
+        index
+    }
+}
+
+impl FrameIndex {
+    /// Position in [`Aggregate::frames`].
+    pub(crate) fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(tid: u32) -> Labels {
+        Labels {
+            pid: 1,
+            tid,
+            comm: "prog".to_owned(),
+            thread: "worker".to_owned(),
+        }
+    }
+
+    fn frames(addresses: &[u64]) -> impl Iterator<Item = Frame> {
+        addresses.iter().map(|address| Frame {
+            mapping: None,
+            address: *address,
+        })
+    }
+
+    /// Equal stacks are one entry; another label, end or order of frames makes another; nothing is lost.
+    #[test]
+    fn identical_stacks_are_counted() {
+        let mut aggregate = Aggregate::default();
+        for _ in 0..3 {
+            aggregate.add(frames(&[1, 2]), StackEnd::ChainEnd, &labels(1));
+        }
+        aggregate.add(frames(&[2, 1]), StackEnd::ChainEnd, &labels(1));
+        aggregate.add(frames(&[1, 2]), StackEnd::TooDeep, &labels(1));
+        aggregate.add(frames(&[1, 2]), StackEnd::ChainEnd, &labels(2));
+        aggregate.add(frames(&[]), StackEnd::NoUserStack, &labels(1));
+        let mut counts: Vec<u64> = aggregate.stacks().map(|stack| stack.count).collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [1, 1, 1, 1, 3]);
+        assert_eq!(aggregate.samples(), 7);
+        assert_eq!(aggregate.frames().len(), 2);
+    }
+}

@@ -1,0 +1,141 @@
+//! Open binaries, shared between all processes that have them mapped.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::fstat;
+
+use super::{Binary, BinaryError, FileId};
+
+/// Open binaries by file identity: each file is opened and parsed once, however many processes map it.
+///
+/// A binary that is in use elsewhere stays, since its descriptor is open anyway and a second copy would be
+/// taken for another binary. Of the others at most the given number is kept, the last used ones. Failures
+/// are not kept.
+#[derive(Debug)]
+pub struct BinaryCache {
+    entries: Mutex<Entries>,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_id: HashMap<FileId, Entry>,
+    /// The newest binary of each device and inode.
+    by_inode: HashMap<(u64, u64), FileId>,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    binary: Arc<Binary>,
+    last_used: u64,
+}
+
+impl BinaryCache {
+    /// A cache that keeps at most `capacity` binaries which nobody else uses.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            entries: Mutex::default(),
+            capacity,
+        }
+    }
+
+    /// The binary that this open file is; `path` is the name it gets if it was not known before.
+    ///
+    /// # Errors
+    ///
+    /// The file has no readable ELF and program headers.
+    pub fn get(&self, file: File, path: &Path) -> Result<Arc<Binary>, BinaryError> {
+        let id = FileId::from(&fstat(&file)?);
+        if let Some(binary) = self.lock().find(id) {
+            return Ok(binary);
+        }
+        // Read without the lock: a slow file system must not hold up everybody else.
+        let binary = Arc::new(Binary::from_file(file, path)?);
+        let mut entries = self.lock();
+        if let Some(first) = entries.find(id) {
+            return Ok(first);
+        }
+        entries.insert(id, &binary);
+        entries.evict(self.capacity);
+        Ok(binary)
+    }
+
+    /// The binary of a device and inode, if it is held and its content has not changed since.
+    ///
+    /// The number of an inode is not given away while a descriptor of it is open, and here one is.
+    pub(crate) fn find_inode(&self, device: u64, inode: u64) -> Option<Arc<Binary>> {
+        let binary = {
+            let mut entries = self.lock();
+            let id = *entries.by_inode.get(&(device, inode))?;
+            entries.find(id)?
+        };
+        let now = FileId::from(&fstat(binary.file()).ok()?);
+        (now == binary.id()).then_some(binary)
+    }
+
+    /// How many binaries are held.
+    pub fn len(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
+    /// Whether no binary is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        // Nothing is left half done when a thread dies here, so what it leaves is good.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for BinaryCache {
+    /// Keeps up to 256 unused binaries: the libraries of many short-lived processes, well below the usual
+    /// limit of 1024 descriptors.
+    fn default() -> Self {
+        Self::new(256)
+    }
+}
+
+impl Entries {
+    fn find(&mut self, id: FileId) -> Option<Arc<Binary>> {
+        self.clock += 1;
+        let entry = self.by_id.get_mut(&id)?;
+        entry.last_used = self.clock;
+        Some(Arc::clone(&entry.binary))
+    }
+
+    fn insert(&mut self, id: FileId, binary: &Arc<Binary>) {
+        self.clock += 1;
+        let entry = Entry {
+            binary: Arc::clone(binary),
+            last_used: self.clock,
+        };
+        self.by_id.insert(id, entry);
+        self.by_inode.insert((id.device, id.inode), id);
+    }
+
+    fn evict(&mut self, capacity: usize) {
+        let mut unused: Vec<(u64, FileId)> = self
+            .by_id
+            .iter()
+            .filter(|(_, entry)| Arc::strong_count(&entry.binary) == 1)
+            .map(|(id, entry)| (entry.last_used, *id))
+            .collect();
+        let excess = unused.len().saturating_sub(capacity);
+        if excess > 0 {
+            unused.sort_unstable();
+            for (_, id) in &unused[..excess] {
+                self.by_id.remove(id);
+                let inode = (id.device, id.inode);
+                if self.by_inode.get(&inode) == Some(id) {
+                    self.by_inode.remove(&inode);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! ELF headers of both classes and both byte orders, read one piece at a time from any source.
+//!
+//! The structures are the `object` crate's. Reading them is done here because the source need not be a
+//! file that could be mapped: a process's memory and a core file come the same way, and no count or size
+//! that a file claims may decide how much memory is taken. Notes are left to `notes`.
+
+use object::elf::{
+    ET_DYN, FileHeader32, FileHeader64, PF_X, PN_XNUM, PT_INTERP, PT_LOAD, PT_NOTE, SHT_NOTE,
+};
+use object::pod::{self, Pod};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
+use object::{Endianness, elf};
+
+use super::read_at::read_exact;
+use super::{BinaryError, ReadAt, Segment};
+use crate::addr::{ElfAddr, FileOffset};
+
+/// More program headers or sections than any tool writes; real files stay below a few thousand.
+const MAX_HEADERS: u64 = 1 << 20;
+/// More loadable segments than any tool writes. What lies beyond is ignored, so that hostile files cannot
+/// make the search for a mapping's segment expensive.
+const MAX_SEGMENTS: usize = 128;
+/// How many headers one read fetches: a usual table in one system call, in a page of memory.
+const HEADERS_PER_READ: u64 = 64;
+/// The largest of the structures read here, in the unit that makes a buffer aligned for all of them.
+const HEADER_WORDS: usize = 8;
+
+/// A region of a file or an image that holds notes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NoteRegion {
+    pub(super) offset: u64,
+    pub(super) vaddr: u64,
+    pub(super) size: u64,
+    pub(super) align: u64,
+}
+
+/// What the ELF header and the program headers say.
+#[derive(Clone, Debug)]
+pub(super) struct Headers {
+    pub(super) endian: Endianness,
+    /// 64-bit class.
+    pub(super) is_64: bool,
+    /// `ET_DYN`: a shared library or a position-independent program, loaded wherever there is room.
+    pub(super) is_dyn: bool,
+    /// Names a program interpreter, that is: is started through a dynamic loader.
+    pub(super) has_interpreter: bool,
+    pub(super) machine: u16,
+    pub(super) entry: ElfAddr,
+    pub(super) segments: Vec<Segment>,
+    pub(super) notes: Vec<NoteRegion>,
+    sections: Table,
+}
+
+/// Where a table of headers lies and how many entries it has.
+#[derive(Clone, Copy, Debug)]
+struct Table {
+    offset: u64,
+    count: u64,
+}
+
+impl Headers {
+    pub(super) fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
+        let mut ident = [0; 16];
+        match read_exact(source, 0, &mut ident[..4], "ELF header") {
+            Err(BinaryError::Truncated(_)) => return Err(BinaryError::NotElf),
+            result => result?,
+        }
+        if ident[..4] != elf::ELFMAG {
+            return Err(BinaryError::NotElf);
+        }
+        read_exact(source, 0, &mut ident, "ELF header")?;
+        let endian = match ident[5] {
+            1 => Endianness::Little,
+            2 => Endianness::Big,
+            _ => return Err(BinaryError::Malformed("ELF byte order")),
+        };
+        match ident[4] {
+            1 => read_class::<FileHeader32<Endianness>>(source, endian),
+            2 => read_class::<FileHeader64<Endianness>>(source, endian),
+            _ => Err(BinaryError::Malformed("ELF class")),
+        }
+    }
+
+    /// The note sections, which some linkers make where no program header points (Go's, for its build-id).
+    pub(super) fn note_sections(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+    ) -> Result<Vec<NoteRegion>, BinaryError> {
+        if self.is_64 {
+            note_sections::<FileHeader64<Endianness>>(source, self.endian, self.sections)
+        } else {
+            note_sections::<FileHeader32<Endianness>>(source, self.endian, self.sections)
+        }
+    }
+}
+
+fn read_class<Elf: FileHeader<Endian = Endianness>>(
+    source: &(impl ReadAt + ?Sized),
+    endian: Endianness,
+) -> Result<Headers, BinaryError> {
+    let header: Elf = read_struct(source, 0, "ELF header")?;
+    let (programs, sections) = tables(source, &header, endian)?;
+    let mut headers = Headers {
+        endian,
+        is_64: header.is_type_64(),
+        is_dyn: header.e_type(endian) == ET_DYN,
+        has_interpreter: false,
+        machine: header.e_machine(endian).0,
+        entry: ElfAddr(header.e_entry(endian).into()),
+        segments: Vec::new(),
+        notes: Vec::new(),
+        sections,
+    };
+    read_table::<Elf::ProgramHeader>(source, programs, "program headers", |program| match program
+        .p_type(endian)
+    {
+        PT_LOAD if headers.segments.len() < MAX_SEGMENTS => {
+            headers.segments.push(segment(program, endian));
+        }
+        PT_NOTE => headers.notes.push(NoteRegion {
+            offset: program.p_offset(endian).into(),
+            vaddr: program.p_vaddr(endian).into(),
+            size: program.p_filesz(endian).into(),
+            align: program.p_align(endian).into(),
+        }),
+        PT_INTERP => headers.has_interpreter = true,
+        _ => {}
+    })?;
+    Ok(headers)
+}
+
+fn segment<P: ProgramHeader<Endian = Endianness>>(program: &P, endian: Endianness) -> Segment {
+    Segment {
+        offset: FileOffset(program.p_offset(endian).into()),
+        vaddr: ElfAddr(program.p_vaddr(endian).into()),
+        file_size: program.p_filesz(endian).into(),
+        mem_size: program.p_memsz(endian).into(),
+        align: program.p_align(endian).into(),
+        executable: program.p_flags(endian).0 & PF_X.0 != 0,
+    }
+}
+
+/// The program header table and the section header table.
+///
+/// Counts that do not fit their 16 bits stand in the first section header (System V gABI, "ELF Header",
+/// `e_phnum` and `e_shnum`).
+fn tables<Elf: FileHeader<Endian = Endianness>>(
+    source: &(impl ReadAt + ?Sized),
+    header: &Elf,
+    endian: Endianness,
+) -> Result<(Table, Table), BinaryError> {
+    let mut programs = Table {
+        offset: header.e_phoff(endian).into(),
+        count: header.e_phnum(endian).into(),
+    };
+    let mut sections = Table {
+        offset: header.e_shoff(endian).into(),
+        count: header.e_shnum(endian).into(),
+    };
+    if sections.offset == 0 {
+        sections.count = 0;
+    } else if sections.count == 0 || programs.count == u64::from(PN_XNUM) {
+        let first: Elf::SectionHeader = read_struct(source, sections.offset, "section headers")?;
+        if programs.count == u64::from(PN_XNUM) {
+            programs.count = first.sh_info(endian).into();
+        }
+        if sections.count == 0 {
+            sections.count = first.sh_size(endian).into();
+        }
+    }
+    if programs.count > 0
+        && usize::from(header.e_phentsize(endian)) != size_of::<Elf::ProgramHeader>()
+    {
+        return Err(BinaryError::Malformed("size of program headers"));
+    }
+    if sections.count > 0
+        && usize::from(header.e_shentsize(endian)) != size_of::<Elf::SectionHeader>()
+    {
+        // Sections are not needed to run a program, so strange ones do not make it unreadable.
+        sections.count = 0;
+    }
+    Ok((programs, sections))
+}
+
+fn note_sections<Elf: FileHeader<Endian = Endianness>>(
+    source: &(impl ReadAt + ?Sized),
+    endian: Endianness,
+    table: Table,
+) -> Result<Vec<NoteRegion>, BinaryError> {
+    let mut notes = Vec::new();
+    read_table::<Elf::SectionHeader>(source, table, "section headers", |section| {
+        if section.sh_type(endian) == SHT_NOTE {
+            notes.push(NoteRegion {
+                offset: section.sh_offset(endian).into(),
+                vaddr: section.sh_addr(endian).into(),
+                size: section.sh_size(endian).into(),
+                align: section.sh_addralign(endian).into(),
+            });
+        }
+    })?;
+    Ok(notes)
+}
+
+/// Reads a table some entries at a time, so that memory does not grow with the count that a file claims.
+fn read_table<T: Pod>(
+    source: &(impl ReadAt + ?Sized),
+    table: Table,
+    what: &'static str,
+    mut visit: impl FnMut(&T),
+) -> Result<(), BinaryError> {
+    if table.count > MAX_HEADERS {
+        return Err(BinaryError::Malformed(what));
+    }
+    let size = size_of::<T>() as u64;
+    let mut buffer = vec![0u64; HEADER_WORDS * table.count.min(HEADERS_PER_READ) as usize];
+    let mut done = 0;
+    while done < table.count {
+        let count = (table.count - done).min(HEADERS_PER_READ);
+        let bytes = &mut pod::bytes_of_slice_mut(&mut buffer)[..(count * size) as usize];
+        let offset = table
+            .offset
+            .checked_add(done * size)
+            .ok_or(BinaryError::Truncated(what))?;
+        read_exact(source, offset, bytes, what)?;
+        let (entries, _) = pod::slice_from_bytes::<T>(bytes, count as usize)
+            .map_err(|()| BinaryError::Malformed(what))?;
+        entries.iter().for_each(&mut visit);
+        done += count;
+    }
+    Ok(())
+}
+
+fn read_struct<T: Pod>(
+    source: &(impl ReadAt + ?Sized),
+    offset: u64,
+    what: &'static str,
+) -> Result<T, BinaryError> {
+    let mut value = None;
+    read_table(source, Table { offset, count: 1 }, what, |entry: &T| {
+        value = Some(*entry);
+    })?;
+    value.ok_or(BinaryError::Malformed(what))
+}

@@ -1,0 +1,44 @@
+//! The command line: what can be typed, what is said, and how the program exits.
+//!
+//! Only this module and `main` print. What is done is the pipeline's business.
+
+mod args;
+mod generate;
+mod log_format;
+mod record;
+mod report;
+mod signals;
+mod status;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Args;
+
+use crate::config::ConfigError;
+
+/// What was typed makes no sense; clap exits with the same.
+const WRONG_USAGE: u8 = 2;
+/// A profile was written, but it has no samples.
+const NO_SAMPLES: u8 = 3;
+
+/// Parses the command line, does what it says, and tells how that went.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.generate {
+        Some(what) => generate::generate(what).map(|()| ExitCode::SUCCESS),
+        None => {
+            log_format::init(args.log_format, args.verbose, args.quiet);
+            record::record(&args)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        log::error!("{error:#}");
+        match error.downcast_ref::<ConfigError>() {
+            Some(error) if error.is_usage() => ExitCode::from(WRONG_USAGE),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}

@@ -1,0 +1,38 @@
+//! Ctrl-C and SIGTERM: the first ends sampling, the second ends the program.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+
+/// Becomes readable with the first signal.
+#[derive(Debug)]
+pub(super) struct StopSignal {
+    reader: UnixStream,
+}
+
+impl StopSignal {
+    /// Takes the signals over from now on.
+    pub(super) fn register() -> io::Result<Self> {
+        let (reader, writer) = UnixStream::pair()?;
+        let seen = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // The order matters: the second signal finds the flag that the first has set, and exits like a program
+            // that was killed by it, as a shell reports that.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&seen))?;
+            flag::register(signal, Arc::clone(&seen))?;
+            pipe::register(signal, writer.try_clone()?)?;
+        }
+        Ok(Self { reader })
+    }
+}
+
+impl AsFd for StopSignal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}

@@ -1,0 +1,263 @@
+//! One loop over one closed set of events; owns every part of the line and holds no logic of its own.
+//!
+//! ```text
+//! ring ──▶ Event ──▶ processes (locate) ──▶ aggregate        while sampling
+//! aggregate ──▶ write_up (symbolize, pprof) ──▶ bytes        afterwards
+//! ```
+
+mod processes;
+mod write_up;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::aggregate::Aggregate;
+use crate::config::Config;
+use crate::sampler::{Event, Sampler, SamplerOptions, Targets};
+use crate::summary::Summary;
+use processes::Processes;
+
+/// How often the ring is read when nothing wakes the reader.
+const READ_EVERY: Duration = Duration::from_millis(100);
+
+/// A recording that is going on.
+pub(crate) struct Recording {
+    config: Config,
+    sampler: Sampler,
+    processes: Processes,
+    aggregate: Aggregate,
+    summary: Summary,
+    /// A descriptor for each process asked for that becomes readable when the process ends.
+    roots: Vec<OwnedFd>,
+    started: Instant,
+    started_at: SystemTime,
+}
+
+/// Why sampling ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    /// Somebody asked for it.
+    Stopped,
+    /// The time was over.
+    Duration,
+    /// All processes asked for have ended.
+    TargetsGone,
+}
+
+impl Ended {
+    /// One word for programs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Duration => "duration",
+            Self::TargetsGone => "targets-gone",
+        }
+    }
+}
+
+/// How far a recording is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Progress {
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// Samples counted so far.
+    pub samples: u64,
+    /// Samples lost so far.
+    pub lost: u64,
+    /// Processes that gave samples.
+    pub processes: u64,
+}
+
+impl Recording {
+    /// Loads and attaches everything; sampling runs when this returns.
+    ///
+    /// # Errors
+    ///
+    /// A [`SamplerError`](crate::sampler::SamplerError) when the kernel refuses.
+    pub(crate) fn start(config: Config) -> Result<Self> {
+        let set_up_began = Instant::now();
+        raise_descriptor_limit();
+        let mut sampler = Sampler::load(SamplerOptions {
+            period_ns: config.period_ns(),
+            targets: config.targets.clone(),
+            kernel_stacks: config.kernel_stacks,
+            follow_children: config.follow_children,
+            bpf_log: config.bpf_log,
+        })?;
+        let mut processes = Processes::default();
+        let mut aggregate = Aggregate::default();
+        let mut roots = Vec::new();
+        if let Targets::Pids(pids) = &config.targets {
+            for pid in pids {
+                processes.add_root(*pid);
+                if !config.started_later {
+                    processes.read_root(*pid, &mut aggregate);
+                }
+                roots.extend(open_process(*pid)?);
+            }
+        }
+        let started = Instant::now();
+        let started_at = SystemTime::now();
+        sampler.attach()?;
+        log::debug!(
+            "sampling began {} ms after the program started loading",
+            set_up_began.elapsed().as_millis()
+        );
+        Ok(Self {
+            summary: Summary {
+                frequency_hz: config.frequency_hz,
+                period_ns: config.period_ns(),
+                ..Summary::default()
+            },
+            config,
+            sampler,
+            processes,
+            aggregate,
+            roots,
+            started,
+            started_at,
+        })
+    }
+
+    /// Reads samples until `stop` becomes readable, the time is over, or the targets are gone.
+    pub(crate) fn run(
+        &mut self,
+        stop: BorrowedFd<'_>,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<Ended> {
+        let ended = loop {
+            let timeout = match self.time_left() {
+                Some(Duration::ZERO) => break Ended::Duration,
+                Some(left) => left.min(READ_EVERY),
+                None => READ_EVERY,
+            };
+            let woken = self.wait(stop, timeout)?;
+            self.read_ring();
+            on_progress(self.progress());
+            if woken.stop {
+                break Ended::Stopped;
+            }
+            if self.roots.is_empty() && self.config.targets != Targets::All {
+                break Ended::TargetsGone;
+            }
+        };
+        self.sampler.detach()?;
+        self.summary.elapsed = self.started.elapsed();
+        while self.read_ring() > 0 {}
+        Ok(ended)
+    }
+
+    /// Names everything and builds the profile; returns it gzipped, with what it is made of.
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Summary)> {
+        self.summary.losses = self.sampler.losses();
+        self.summary.samples = self.aggregate.samples();
+        self.summary.processes = self.processes.sampled();
+        self.summary.gone_processes = self.processes.gone();
+        self.summary.costs = self.sampler.costs();
+        self.summary.notes = self.processes.notes();
+        // The ring's memory is not needed while names are found.
+        drop(self.sampler);
+        let profile = write_up::write_up(
+            &self.config,
+            &self.aggregate,
+            self.started_at,
+            &mut self.summary,
+        );
+        Ok((profile, self.summary))
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        let duration = self.config.duration?;
+        Some(duration.saturating_sub(self.started.elapsed()))
+    }
+
+    /// Waits until there is something to do, and forgets the roots that have ended.
+    fn wait(&mut self, stop: BorrowedFd<'_>, timeout: Duration) -> Result<Woken> {
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        let mut fds = vec![
+            PollFd::new(&stop, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
+        ];
+        fds.extend(
+            self.roots
+                .iter()
+                .map(|root| PollFd::new(root, PollFlags::IN)),
+        );
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("failed to wait for samples"),
+        }
+        let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        let mut ended = readable.iter().skip(2);
+        self.roots.retain(|_| ended.next() != Some(&true));
+        Ok(Woken { stop: readable[0] })
+    }
+
+    fn read_ring(&mut self) -> usize {
+        let Self {
+            sampler,
+            processes,
+            aggregate,
+            summary,
+            ..
+        } = self;
+        let seen = sampler.drain(|event| match event {
+            Event::Sample(sample) => {
+                *summary.ends.entry(sample.stack_end).or_insert(0) += 1;
+                processes.locate(&sample, aggregate);
+            }
+            Event::Fork { parent, child } => processes.forked(parent, child),
+            Event::Exec { pid } => processes.executed(pid, aggregate),
+            Event::Exit { pid, .. } => processes.thread_ended(pid),
+        });
+        for pid in processes.take_ended() {
+            sampler.remove_target(pid);
+        }
+        seen
+    }
+
+    fn progress(&self) -> Progress {
+        let losses = self.sampler.losses();
+        Progress {
+            elapsed: self.started.elapsed(),
+            samples: self.aggregate.samples(),
+            lost: losses.ring_full + losses.output_failed + losses.malformed,
+            processes: self.processes.sampled(),
+        }
+    }
+}
+
+/// What ended a wait.
+struct Woken {
+    stop: bool,
+}
+
+/// A descriptor of a process, unless it has ended by now.
+fn open_process(pid: u32) -> Result<Option<OwnedFd>> {
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(None);
+    };
+    match pidfd_open(raw, PidfdFlags::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("failed to watch process {pid}")),
+    }
+}
+
+/// Every binary is held open; the usual soft limit of 1,024 is for programs that call `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::debug!("the limit of open files stays as it is: {error}");
+    }
+}

@@ -1,0 +1,304 @@
+//! The processes that give samples: locates their frames while they are there to be asked, and follows them through
+//! fork, exec and exit.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::addr::{CodeAddr, ProcAddr};
+use crate::aggregate::{Aggregate, Frame, Labels};
+use crate::process::{ProcFs, Resolver, Snapshot};
+use crate::sampler::Sample;
+
+/// How long a process's mappings are taken for complete although a caller's address is in none of them. Stacks
+/// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample.
+const TRUST: Duration = Duration::from_secs(1);
+/// The same for the interrupted instruction, which is never junk.
+const TRUST_LEAF: Duration = Duration::from_millis(20);
+
+/// All processes that have given samples or been asked for.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    resolver: Resolver,
+    procfs: ProcFs,
+    known: HashMap<u32, Known>,
+    roots: HashSet<u32>,
+    ended: Vec<u32>,
+    sampled: u64,
+    gone: u64,
+}
+
+/// What is known of one process.
+#[derive(Debug, Default)]
+struct Known {
+    sampled: bool,
+    comm: Option<String>,
+    snapshot: Option<Arc<Snapshot>>,
+    read_at: Option<Instant>,
+    /// What the parent had mapped at the fork: all that is left of a child that ended before it was asked.
+    inherited: Option<Arc<Snapshot>>,
+}
+
+impl Processes {
+    /// A process that was asked for: its main binary is the profile's.
+    pub(super) fn add_root(&mut self, pid: u32) {
+        self.roots.insert(pid);
+    }
+
+    /// Reads the mappings of a process that was asked for, whether it will give samples or not.
+    pub(super) fn read_root(&mut self, pid: u32, aggregate: &mut Aggregate) {
+        if let Some(snapshot) = self.snapshot(pid) {
+            note_main(pid, &snapshot, aggregate);
+        }
+    }
+
+    /// Locates the frames of a sample and counts it.
+    pub(super) fn locate(&mut self, sample: &Sample<'_>, aggregate: &mut Aggregate) {
+        let pid = sample.pid;
+        let snapshot = self.snapshot_for(sample);
+        if let Some(snapshot) = &snapshot
+            && self.roots.contains(&pid)
+        {
+            note_main(pid, snapshot, aggregate);
+        }
+        let labels = Labels {
+            pid,
+            tid: sample.tid,
+            comm: self.comm(sample),
+            thread: name(&sample.comm),
+        };
+        let mut frames = Vec::with_capacity(sample.kernel.len() + sample.user.len());
+        frames.extend(code_addresses(sample.kernel.iter()).map(|address| Frame {
+            mapping: Some(aggregate.mappings.kernel()),
+            address: address.0,
+        }));
+        frames.extend(code_addresses(sample.user.iter()).map(|address| {
+            let mapping = snapshot
+                .as_ref()
+                .and_then(|snapshot| snapshot.lookup(address));
+            Frame {
+                mapping: mapping.map(|mapping| aggregate.mappings.user(pid, mapping)),
+                address: address.0,
+            }
+        }));
+        aggregate.add(frames.into_iter(), sample.stack_end, &labels);
+    }
+
+    /// A process has a new child, which begins with a copy of its memory.
+    pub(super) fn forked(&mut self, parent: u32, child: u32) {
+        let inherited = self
+            .known
+            .get(&parent)
+            .and_then(|parent| parent.snapshot.clone().or_else(|| parent.inherited.clone()));
+        self.known.insert(
+            child,
+            Known {
+                inherited,
+                ..Known::default()
+            },
+        );
+    }
+
+    /// A process runs another program: nothing that was known of its memory holds any more.
+    pub(super) fn executed(&mut self, pid: u32, aggregate: &mut Aggregate) {
+        self.resolver.invalidate(pid);
+        if let Some(known) = self.known.get_mut(&pid) {
+            *known = Known {
+                sampled: known.sampled,
+                ..Known::default()
+            };
+        }
+        if self.roots.contains(&pid) {
+            self.read_root(pid, aggregate);
+        }
+    }
+
+    /// A thread has ended, and perhaps its process with it.
+    pub(super) fn thread_ended(&mut self, pid: u32) {
+        if self.known.contains_key(&pid) {
+            self.ended.push(pid);
+        }
+    }
+
+    /// Forgets the processes that have ended, and tells which.
+    pub(super) fn take_ended(&mut self) -> Vec<u32> {
+        self.ended.sort_unstable();
+        self.ended.dedup();
+        let (gone, still_there) = std::mem::take(&mut self.ended)
+            .into_iter()
+            .partition(|pid| self.procfs.has_ended(*pid));
+        self.ended = still_there;
+        for pid in &gone {
+            self.known.remove(pid);
+            self.resolver.invalidate(*pid);
+        }
+        gone
+    }
+
+    /// How many processes gave samples.
+    pub(super) fn sampled(&self) -> u64 {
+        self.sampled
+    }
+
+    /// How many of them had ended before their mappings could be read.
+    pub(super) fn gone(&self) -> u64 {
+        self.gone
+    }
+}
+
+impl Processes {
+    /// What the resolver met that a user should know, one sentence each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        notes.extend(
+            self.resolver
+                .take_warning()
+                .map(|warning| warning.to_string()),
+        );
+        let stats = self.resolver.stats();
+        if stats.malformed_lines > 0 {
+            notes.push(format!(
+                "{} lines of maps files made no sense and were skipped",
+                stats.malformed_lines
+            ));
+        }
+        if stats.unreadable > 0 {
+            notes.push(format!(
+                "mappings could not be read {} times, so those frames have no names; \
+                 run as root or with CAP_SYS_PTRACE",
+                stats.unreadable
+            ));
+        }
+        notes
+    }
+
+    /// The mappings to look a sample's addresses up in.
+    ///
+    /// They are read again when they do not explain the sample and are older than that may be.
+    fn snapshot_for(&mut self, sample: &Sample<'_>) -> Option<Arc<Snapshot>> {
+        let pid = sample.pid;
+        let first = self.known.get(&pid).is_none_or(|known| !known.sampled);
+        if first {
+            self.known.entry(pid).or_default().sampled = true;
+            self.sampled += 1;
+        }
+        let snapshot = self.snapshot(pid);
+        if first && snapshot.is_none() && !sample.user.is_empty() {
+            self.gone += 1;
+        }
+        let trust = trust(snapshot.as_deref()?, sample);
+        let known = self.known.entry(pid).or_default();
+        let too_old = trust.is_some_and(|trust| {
+            known
+                .read_at
+                .is_none_or(|read_at| read_at.elapsed() >= trust)
+        });
+        if !too_old {
+            return snapshot;
+        }
+        self.resolver.invalidate(pid);
+        known.snapshot = None;
+        // The process may be gone by now; what was known of it then is still better than nothing.
+        self.snapshot(pid).or(snapshot)
+    }
+
+    /// What is mapped in a process, as far as is known; asks the process the first time.
+    fn snapshot(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
+        let known = self.known.entry(pid).or_default();
+        if known.snapshot.is_some() {
+            return known.snapshot.clone();
+        }
+        if known
+            .read_at
+            .is_some_and(|read_at| read_at.elapsed() < TRUST_LEAF)
+        {
+            return known.inherited.clone();
+        }
+        known.read_at = Some(Instant::now());
+        match self.resolver.snapshot(pid) {
+            // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
+            Some(snapshot) if !snapshot.mappings().is_empty() => {
+                known.snapshot = Some(Arc::clone(&snapshot));
+                Some(snapshot)
+            }
+            _ => known.inherited.clone(),
+        }
+    }
+
+    /// Name of the process; that of the sampled thread when the process cannot be asked any more.
+    fn comm(&mut self, sample: &Sample<'_>) -> String {
+        let procfs = &self.procfs;
+        let known = self.known.entry(sample.pid).or_default();
+        known
+            .comm
+            .get_or_insert_with(|| {
+                procfs.name(sample.pid).map_or_else(
+                    || name(&sample.comm),
+                    |comm| comm.to_string_lossy().into_owned(),
+                )
+            })
+            .clone()
+    }
+}
+
+fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
+    if let Some(main) = snapshot.main() {
+        main.binary();
+        let index = aggregate.mappings.user(pid, main);
+        aggregate.mappings.add_main(index);
+    }
+}
+
+/// How old a snapshot may be that does not have all addresses of a sample; `None` if it has them.
+fn trust(snapshot: &Snapshot, sample: &Sample<'_>) -> Option<Duration> {
+    let mut addresses = code_addresses(sample.user.iter());
+    if !snapshot.contains(addresses.next()?) {
+        return Some(TRUST_LEAF);
+    }
+    let all_known = addresses.all(|address| snapshot.contains(address));
+    (!all_known).then_some(TRUST)
+}
+
+/// The addresses to look up for a stack that is innermost first: the interrupted instruction as it is, return
+/// addresses moved into the call.
+fn code_addresses(stack: impl Iterator<Item = u64>) -> impl Iterator<Item = ProcAddr> {
+    stack.enumerate().map(|(depth, address)| {
+        let address = ProcAddr(address);
+        match depth {
+            0 => CodeAddr::Exact(address),
+            _ => CodeAddr::Return(address),
+        }
+        .lookup()
+    })
+}
+
+/// A task's name up to its first zero; bytes that are not UTF-8 are replaced.
+fn name(comm: &[u8]) -> String {
+    let length = comm
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(comm.len());
+    String::from_utf8_lossy(&comm[..length]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only callers are moved back by one.
+    #[test]
+    fn return_addresses_are_moved_into_the_call() {
+        let moved: Vec<u64> = code_addresses([0x1000, 0x2000, 0x3000].into_iter())
+            .map(|address| address.0)
+            .collect();
+        assert_eq!(moved, [0x1000, 0x1fff, 0x2fff]);
+    }
+
+    /// Names end at the first zero and are always text.
+    #[test]
+    fn task_names() {
+        assert_eq!(name(b"worker\0\0\0"), "worker");
+        assert_eq!(name(b"fifteen bytes!!!"), "fifteen bytes!!!");
+        assert_eq!(name(b"\xff\0"), "\u{fffd}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Opening the binary of a mapping, once, and finding out how it lies in memory.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::counters::{Counters, add};
+use super::files::open_mapped;
+use super::kind::MappingKind;
+use super::mapping::Mapping;
+use super::procdir::ProcDir;
+use super::{OpenError, error::is_gone};
+use crate::addr::ProcAddr;
+use crate::binary::{Binary, BinaryCache, BinaryError, Placement, ReadAt};
+
+/// Larger than any vDSO: the kernel's have two to six pages.
+const MAX_VDSO: u64 = 1 << 20;
+
+/// What all processes of a resolver share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) proc_root: PathBuf,
+    pub(super) binaries: BinaryCache,
+    /// The vDSOs met so far, by content: one for each kind of program that runs.
+    pub(super) vdsos: Mutex<Vec<(Box<[u8]>, Arc<Binary>)>>,
+    pub(super) counters: Counters,
+    pub(super) warned: AtomicBool,
+    pub(super) page_size: u64,
+    /// For how long it is believed that a process is still the one that it was.
+    pub(super) recheck_after: Duration,
+    /// How long a failure that may pass is not tried again.
+    pub(super) retry_after: Duration,
+}
+
+/// Which process a mapping was read from.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pid: u32,
+    pub(super) start_time: Option<u64>,
+}
+
+/// A mapping's binary and how it lies in memory.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) binary: Arc<Binary>,
+    /// `None` when no segment can have made the mapping.
+    pub(super) placement: Option<Placement>,
+}
+
+impl Source {
+    /// Opens the binary of one of this process's mappings.
+    pub(super) fn open(&self, mapping: &Mapping) -> Result<Image, OpenError> {
+        let binary = self.binary(mapping);
+        let counters = &self.shared.counters;
+        let counter = if binary.is_ok() {
+            &counters.opened
+        } else {
+            &counters.not_opened
+        };
+        add(counter, 1);
+        let binary = binary?;
+        let placement = Placement::find(
+            &binary,
+            mapping.file_range(),
+            mapping.siblings(),
+            self.shared.page_size,
+        );
+        Ok(Image { binary, placement })
+    }
+
+    fn binary(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
+        if !mapping.kind.has_image() {
+            return Err(OpenError::NoFile);
+        }
+        // An inode that is held open is not given to another file, so this is the mapped one. It even
+        // answers for a process that has gone since its mappings were read.
+        let (device, inode) = (mapping.device.st_dev(), mapping.inode);
+        if let Some(binary) = self.shared.binaries.find_inode(device, inode) {
+            return Ok(binary);
+        }
+        let directory = self.directory()?;
+        if mapping.kind == MappingKind::Vdso {
+            return self.vdso(&directory, mapping);
+        }
+        let opened = open_mapped(&directory, mapping);
+        if opened.link_denied {
+            add(&self.shared.counters.map_files_denied, 1);
+        }
+        Ok(self.shared.binaries.get(opened.file?, &mapping.path)?)
+    }
+
+    /// The process's directory, if it is still this process's.
+    fn directory(&self) -> Result<ProcDir, OpenError> {
+        let mut directory =
+            ProcDir::open(&self.shared.proc_root, self.pid).map_err(|errno| match errno {
+                errno if is_gone(errno) => OpenError::Gone,
+                errno => OpenError::Binary(errno.into()),
+            })?;
+        if directory.start_time() != self.start_time {
+            return Err(OpenError::Gone);
+        }
+        directory.choose_view();
+        Ok(directory)
+    }
+
+    /// The vDSO is no file; its bytes are taken from the process's memory.
+    fn vdso(&self, directory: &ProcDir, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
+        let image = read_memory(directory, mapping.start, mapping.limit)?;
+        let mut vdsos = self
+            .shared
+            .vdsos
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, binary)) = vdsos.iter().find(|(bytes, _)| *bytes == image) {
+            return Ok(Arc::clone(binary));
+        }
+        let binary = Arc::new(Binary::from_image(&image, "[vdso]")?);
+        vdsos.push((image, Arc::clone(&binary)));
+        Ok(binary)
+    }
+}
+
+fn read_memory(
+    directory: &ProcDir,
+    start: ProcAddr,
+    limit: ProcAddr,
+) -> Result<Box<[u8]>, BinaryError> {
+    let size = limit.0.saturating_sub(start.0);
+    if size > MAX_VDSO {
+        return Err(BinaryError::Malformed("vDSO, which is too large"));
+    }
+    let memory = directory.memory()?;
+    let mut image = vec![0; size as usize];
+    let mut done = 0;
+    while done < image.len() {
+        match memory.read_at(start.0 + done as u64, &mut image[done..])? {
+            0 => return Err(BinaryError::Truncated("vDSO")),
+            count => done += count,
+        }
+    }
+    Ok(image.into())
+}

@@ -1,0 +1,132 @@
+//! From the lines of a maps file to the mappings of a process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::image::Source;
+use super::join::{Joined, join_executable};
+use super::main_binary::MappedFile;
+use super::mapping::{Mapping, Parts};
+use super::maps::MapsLine;
+use super::name::Name;
+use super::procdir::ProcDir;
+use crate::binary::FileRange;
+
+/// The executable mappings among these lines, in the order of their addresses.
+///
+/// What of `previous` is still there is taken over, with the binaries that it has opened.
+pub(super) fn mappings(
+    lines: &[MapsLine],
+    main: Option<MappedFile>,
+    directory: Option<&ProcDir>,
+    source: &Arc<Source>,
+    previous: &[Arc<Mapping>],
+) -> Vec<Arc<Mapping>> {
+    let joined = join_executable(lines);
+    let ranges = ranges_by_file(lines, &joined);
+    joined
+        .iter()
+        .map(|joined| {
+            if let Some(mapping) = known(joined, previous) {
+                return Arc::clone(mapping);
+            }
+            let file = (joined.line.device, joined.line.inode);
+            let siblings = match ranges.get(&file) {
+                Some(ranges) => Arc::clone(ranges),
+                None => Arc::from([joined.file_range()]),
+            };
+            let name = Name::of(&joined.line, joined.kind, directory);
+            Arc::new(Mapping {
+                start: joined.start,
+                limit: joined.limit,
+                offset: joined.offset,
+                permissions: joined.line.permissions,
+                device: joined.line.device,
+                inode: joined.line.inode,
+                kind: joined.kind,
+                path: name.path.into(),
+                deleted: name.deleted,
+                is_main: main == Some(file),
+                parts: Parts::new(
+                    (joined.line.start, joined.line.limit),
+                    siblings,
+                    Arc::clone(source),
+                ),
+            })
+        })
+        .collect()
+}
+
+/// Lines that say nothing about executable memory, and nothing about where a binary lies, are left out.
+pub(super) fn relevant(lines: Vec<MapsLine>) -> Vec<MapsLine> {
+    let executable: std::collections::HashSet<MappedFile> = lines
+        .iter()
+        .filter(|line| line.permissions.execute && line.inode != 0)
+        .map(|line| (line.device, line.inode))
+        .collect();
+    let mut lines = lines;
+    lines
+        .retain(|line| line.permissions.execute || executable.contains(&(line.device, line.inode)));
+    lines
+}
+
+/// All ranges of each file, the executable ones put together.
+fn ranges_by_file(lines: &[MapsLine], joined: &[Joined]) -> HashMap<MappedFile, Arc<[FileRange]>> {
+    let mut ranges: HashMap<MappedFile, Vec<FileRange>> = HashMap::new();
+    let others = lines
+        .iter()
+        .filter(|line| !line.permissions.execute)
+        .map(|line| (line, line.file_range()));
+    let executable = joined
+        .iter()
+        .map(|joined| (&joined.line, joined.file_range()));
+    for (line, range) in executable.chain(others) {
+        if line.inode != 0 {
+            ranges
+                .entry((line.device, line.inode))
+                .or_default()
+                .push(range);
+        }
+    }
+    ranges
+        .into_iter()
+        .map(|(file, ranges)| (file, ranges.into()))
+        .collect()
+}
+
+/// The mapping that was there before, if its binary has been looked for already; else it is made anew, so
+/// that it knows its file's other ranges as they are now.
+fn known<'a>(joined: &Joined, previous: &'a [Arc<Mapping>]) -> Option<&'a Arc<Mapping>> {
+    let at = previous
+        .binary_search_by_key(&joined.start, |mapping| mapping.start)
+        .ok()?;
+    let mapping = &previous[at];
+    let same = mapping.is_settled()
+        && (mapping.limit, mapping.offset, mapping.kind)
+            == (joined.limit, joined.offset, joined.kind)
+        && (mapping.device, mapping.inode) == (joined.line.device, joined.line.inode)
+        && mapping.permissions == joined.line.permissions;
+    same.then_some(mapping)
+}
+
+impl Joined {
+    fn file_range(&self) -> FileRange {
+        FileRange {
+            start: self.start,
+            limit: self.limit,
+            offset: self.offset,
+            executable: true,
+        }
+    }
+}
+
+impl MapsLine {
+    fn file_range(&self) -> FileRange {
+        FileRange {
+            start: self.start,
+            limit: self.limit,
+            offset: self.offset,
+            executable: self.permissions.execute,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Programs to their hooks, and off again.
+
+use aya::Ebpf;
+use aya::programs::perf_event::{
+    PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent,
+};
+use aya::programs::raw_trace_point::RawTracePointLinkId;
+use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint};
+
+use super::SamplerOptions;
+use super::error::{self, SamplerError};
+
+/// The sampling program.
+const ON_CPU: &str = "on_cpu";
+/// Programs that follow processes, with the tracepoint of each.
+const LIFECYCLE: [(&str, &str); 3] = [
+    ("process_fork", "sched_process_fork"),
+    ("process_exec", "sched_process_exec"),
+    ("process_exit", "sched_process_exit"),
+];
+
+/// What is attached, to be taken off again.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    sampling: Vec<PerfEventLinkId>,
+    lifecycle: Vec<(&'static str, RawTracePointLinkId)>,
+}
+
+/// Has the verifier look at the programs that will be attached.
+pub(super) fn load_programs(ebpf: &mut Ebpf, follow_children: bool) -> Result<(), SamplerError> {
+    for (name, program) in ebpf.programs_mut() {
+        let result = match program {
+            Program::PerfEvent(program) => program.load(),
+            Program::RawTracePoint(_) if name == "process_fork" && !follow_children => Ok(()),
+            Program::RawTracePoint(program) => program.load(),
+            _ => Ok(()),
+        };
+        result.map_err(|cause| error::from_program_load(name, cause))?;
+    }
+    Ok(())
+}
+
+/// Attaches the programs: the sampling one last, so that the work of attaching is not sampled.
+pub(super) fn attach(ebpf: &mut Ebpf, options: &SamplerOptions) -> Result<Links, SamplerError> {
+    let mut links = Links::default();
+    for (name, tracepoint) in LIFECYCLE {
+        if name == "process_fork" && !options.follow_children {
+            continue;
+        }
+        let link = program::<RawTracePoint>(ebpf, name)?
+            .attach(tracepoint)
+            .map_err(|cause| error::other("attaching to a scheduler tracepoint", cause))?;
+        links.lifecycle.push((name, link));
+    }
+    let cpus = aya::util::online_cpus().map_err(|(path, cause)| {
+        error::other(
+            "asking for the online CPUs",
+            anyhow::Error::from(cause).context(path),
+        )
+    })?;
+    let on_cpu: &mut PerfEvent = program(ebpf, ON_CPU)?;
+    for cpu in cpus {
+        let link = on_cpu
+            .attach(
+                PerfEventConfig::Software(SoftwareEvent::CpuClock),
+                PerfEventScope::AllProcessesOneCpu { cpu },
+                SamplePolicy::Period(options.period_ns),
+                false,
+            )
+            .map_err(error::from_attach)?;
+        links.sampling.push(link);
+    }
+    Ok(links)
+}
+
+/// Takes the programs off their hooks; they stay loaded, so that their counters can be read.
+pub(super) fn detach(ebpf: &mut Ebpf, links: Links) -> Result<(), SamplerError> {
+    const ACTION: &str = "detaching a BPF program";
+    let on_cpu: &mut PerfEvent = program(ebpf, ON_CPU)?;
+    for link in links.sampling {
+        on_cpu
+            .detach(link)
+            .map_err(|cause| error::other(ACTION, cause))?;
+    }
+    for (name, link) in links.lifecycle {
+        program::<RawTracePoint>(ebpf, name)?
+            .detach(link)
+            .map_err(|cause| error::other(ACTION, cause))?;
+    }
+    Ok(())
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut T, SamplerError>
+where
+    &'a mut T: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    const ACTION: &str = "looking into the BPF object";
+    ebpf.program_mut(name)
+        .ok_or_else(|| error::other(ACTION, anyhow::anyhow!("no program {name}")))?
+        .try_into()
+        .map_err(|cause| error::other(ACTION, cause))
+}

@@ -1,0 +1,132 @@
+//! Loads the object into the kernel: settings, sizes of maps, programs.
+
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya_log::EbpfLogger;
+use profiler_common::Settings;
+
+use super::error::{self, SamplerError};
+use super::{Sampler, SamplerOptions, Targets, attach, features};
+
+include!(concat!(env!("OUT_DIR"), "/object.rs"));
+
+/// How much of a second the ring can hold while the reader is kept from reading.
+const RING_SECONDS: f64 = 0.5;
+/// Bytes of a sample that the size of the ring reckons with: some 120 frames.
+const TYPICAL_RECORD: f64 = 1024.0;
+const SMALLEST_RING: u32 = 256 << 10;
+const LARGEST_RING: u32 = 64 << 20;
+/// Smallest ring that the kernel accepts, for a log that is not written.
+const UNUSED_RING: u32 = 4096;
+
+pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
+    let object = OBJECT.ok_or(SamplerError::NoObject)?;
+    let ring_bytes = ring_bytes(options.period_ns, online_cpus());
+    let settings = settings(&options, ring_bytes)?;
+    let log_level: u8 = if options.bpf_log { u8::MAX } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        // The programs have no CO-RE relocations; parsing the kernel's types would cost 50 ms and 13 MB.
+        .btf(None)
+        .override_global("SETTINGS", &settings, true)
+        .override_global(aya_log::LEVEL, &log_level, true)
+        .map_max_entries("RECORDS", ring_bytes)
+        .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
+    if !options.bpf_log {
+        loader.map_max_entries("AYA_LOGS", UNUSED_RING);
+    }
+    let mut ebpf = loader.load(object).map_err(error::from_load)?;
+    attach::load_programs(&mut ebpf, options.follow_children)?;
+    let logger = if options.bpf_log {
+        let logger = EbpfLogger::init(&mut ebpf)
+            .map_err(|cause| error::other("opening the log of the BPF programs", cause))?;
+        Some(logger)
+    } else {
+        None
+    };
+    let mut targets: HashMap<MapData, u32, u8> = take(&mut ebpf, "TARGETS")?;
+    if let Targets::Pids(pids) = &options.targets {
+        for pid in pids {
+            targets
+                .insert(pid, 1, 0)
+                .map_err(|cause| error::other("entering a process to be sampled", cause))?;
+        }
+    }
+    Ok(Sampler {
+        records: take::<RingBuf<MapData>>(&mut ebpf, "RECORDS")?,
+        counters: take::<PerCpuArray<MapData, u64>>(&mut ebpf, "COUNTERS")?,
+        targets,
+        ebpf,
+        logger,
+        options,
+        links: attach::Links::default(),
+        malformed: 0,
+    })
+}
+
+fn settings(options: &SamplerOptions, ring_bytes: u32) -> Result<Settings, SamplerError> {
+    let task_tgid_offset = if options.follow_children {
+        features::kernel_struct_offset("task_struct", "tgid")
+            .map_err(|cause| SamplerError::NoKernelTypes { cause })?
+    } else {
+        0
+    };
+    Ok(Settings {
+        all_processes: u32::from(options.targets == Targets::All),
+        kernel_stacks: u32::from(options.kernel_stacks),
+        follow_children: u32::from(options.follow_children),
+        task_tgid_offset,
+        wakeup_bytes: u64::from(ring_bytes / 4),
+    })
+}
+
+/// A power of two, as the kernel demands, for [`RING_SECONDS`] of samples on all CPUs.
+///
+/// Not simply large: the ring is mapped twice in a row and all of it counts as this process's memory.
+fn ring_bytes(period_ns: u64, cpus: u32) -> u32 {
+    let samples_per_second = 1e9 / period_ns.max(1) as f64 * f64::from(cpus);
+    let wanted = (samples_per_second * TYPICAL_RECORD * RING_SECONDS) as u32;
+    wanted
+        .clamp(SMALLEST_RING, LARGEST_RING)
+        .next_power_of_two()
+}
+
+fn online_cpus() -> u32 {
+    aya::util::online_cpus().map_or(1, |cpus| cpus.len() as u32)
+}
+
+fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SamplerError>
+where
+    T: TryFrom<Map, Error = MapError>,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| {
+        error::other(
+            "looking into the BPF object",
+            anyhow::anyhow!("no map {name}"),
+        )
+    })?;
+    T::try_from(map).map_err(|cause| error::other("opening a BPF map", cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ring grows with the rate and the number of CPUs, within its bounds, in powers of two.
+    #[test]
+    fn ring_sizes() {
+        let cases = [
+            (10_101_010, 2, 256 << 10),
+            (100_000, 2, 16 << 20),
+            (100_000, 512, 64 << 20),
+            (0, 1, 64 << 20),
+        ];
+        for (period_ns, cpus, expected) in cases {
+            assert_eq!(
+                ring_bytes(period_ns, cpus),
+                expected,
+                "{period_ns} ns, {cpus} CPUs"
+            );
+        }
+    }
+}

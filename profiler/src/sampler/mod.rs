@@ -1,0 +1,173 @@
+//! Takes samples: loads the BPF programs, attaches them, and decodes what they send.
+//!
+//! The only place that knows aya and the kernel side. What an address means is left to
+//! [`crate::process`]; nothing here looks at a process.
+
+mod attach;
+mod error;
+mod features;
+mod load;
+mod ring;
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::Ebpf;
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya_log::EbpfLogger;
+use profiler_common::Counter;
+
+pub(crate) use error::SamplerError;
+pub(crate) use features::max_sample_rate;
+pub(crate) use ring::{Event, Sample};
+
+/// Which processes are sampled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Targets {
+    /// Every process of the machine.
+    All,
+    /// The processes with these ids, as the initial pid namespace has them.
+    Pids(Vec<u32>),
+}
+
+/// What the sampler needs to know before it loads anything.
+#[derive(Clone, Debug)]
+pub(crate) struct SamplerOptions {
+    /// Nanoseconds of CPU time that one sample stands for.
+    pub period_ns: u64,
+    /// Which processes are sampled.
+    pub targets: Targets,
+    /// Whether kernel stacks are taken.
+    pub kernel_stacks: bool,
+    /// Whether children of the targets become targets.
+    pub follow_children: bool,
+    /// Whether the BPF programs log; what they say goes to the `log` crate.
+    pub bpf_log: bool,
+}
+
+/// Samples that did not arrive, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Losses {
+    /// Timer ticks that hit a target: samples received plus samples lost.
+    pub tried: u64,
+    /// The ring buffer was full.
+    pub ring_full: u64,
+    /// The kernel refused to put the sample into the ring buffer.
+    pub output_failed: u64,
+    /// Records that user space could not decode.
+    pub malformed: u64,
+    /// Process events (not samples) that did not fit into the ring.
+    pub events: u64,
+    /// Children that could not be followed because the table of targets was full.
+    pub children_not_followed: u64,
+}
+
+/// What the kernel accounts to one BPF program, when `kernel.bpf_stats_enabled` is 1.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ProgramCost {
+    /// Name of the program.
+    pub name: String,
+    /// Nanoseconds spent in the program, all CPUs.
+    pub run_time_ns: u64,
+    /// How often it ran.
+    pub run_count: u64,
+    /// Instructions that the verifier processed, if the kernel says so.
+    pub verified_instructions: Option<u32>,
+}
+
+/// The loaded BPF programs and the ring that they write to.
+pub(crate) struct Sampler {
+    ebpf: Ebpf,
+    records: RingBuf<MapData>,
+    targets: HashMap<MapData, u32, u8>,
+    counters: PerCpuArray<MapData, u64>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    options: SamplerOptions,
+    links: attach::Links,
+    malformed: u64,
+}
+
+impl Sampler {
+    /// Loads the programs; nothing is sampled before [`attach`](Self::attach).
+    pub(crate) fn load(options: SamplerOptions) -> Result<Self, SamplerError> {
+        load::load(options)
+    }
+
+    /// Starts sampling on every online CPU.
+    pub(crate) fn attach(&mut self) -> Result<(), SamplerError> {
+        self.links = attach::attach(&mut self.ebpf, &self.options)?;
+        Ok(())
+    }
+
+    /// Stops sampling; what is in the ring stays there to be read.
+    pub(crate) fn detach(&mut self) -> Result<(), SamplerError> {
+        attach::detach(&mut self.ebpf, std::mem::take(&mut self.links))
+    }
+
+    /// Hands every record that waits in the ring to `handle`, in order, and returns how many there were.
+    ///
+    /// Stops after about one filling of the ring, so that a busy machine cannot keep the caller here.
+    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Event<'_>)) -> usize {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+        let mut seen = 0;
+        while seen < ring::MOST_RECORDS_AT_ONCE {
+            let Some(item) = self.records.next() else {
+                break;
+            };
+            seen += 1;
+            match ring::decode(&item) {
+                Some(event) => handle(event),
+                None => self.malformed += 1,
+            }
+        }
+        seen
+    }
+
+    /// No longer samples a process that has ended, so that its id may be used again.
+    pub(crate) fn remove_target(&mut self, pid: u32) {
+        if self.targets.remove(&pid).is_err() {
+            log::trace!("process {pid} was not in the table of targets");
+        }
+    }
+
+    /// What was tried and what was lost until now.
+    pub(crate) fn losses(&self) -> Losses {
+        let counter = |counter: Counter| -> u64 {
+            self.counters
+                .get(&(counter as u32), 0)
+                .map_or(0, |values| values.iter().sum())
+        };
+        Losses {
+            tried: counter(Counter::SamplesTried),
+            ring_full: counter(Counter::SamplesRingFull),
+            output_failed: counter(Counter::SamplesOutputFailed),
+            malformed: self.malformed,
+            events: counter(Counter::EventsLost),
+            children_not_followed: counter(Counter::ChildrenNotFollowed),
+        }
+    }
+
+    /// What the programs have cost, for those the kernel kept count of.
+    pub(crate) fn costs(&self) -> Vec<ProgramCost> {
+        let infos = self
+            .ebpf
+            .programs()
+            .filter_map(|(name, program)| Some((name, program.info().ok()?)));
+        infos
+            .map(|(name, info)| ProgramCost {
+                name: name.to_owned(),
+                run_time_ns: info.run_time().as_nanos() as u64,
+                run_count: info.run_count(),
+                verified_instructions: info.verified_instruction_count(),
+            })
+            .collect()
+    }
+}
+
+impl AsFd for Sampler {
+    /// Readable when the programs have woken the reader.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.records.as_fd()
+    }
+}

@@ -1,0 +1,181 @@
+//! What a profile was made of and what is missing from it, with the reasons; counted by the pipeline, printed by
+//! [`crate::cli`], and part of the profile's comments.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use profiler_common::StackEnd;
+
+use crate::sampler::{Losses, ProgramCost};
+
+/// Counts of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    /// How long sampling went on.
+    pub elapsed: Duration,
+    /// Samples per second that were asked for, on each CPU.
+    pub frequency_hz: u32,
+    /// CPU time that one sample stands for, in nanoseconds.
+    pub period_ns: u64,
+    /// Samples that were counted.
+    pub samples: u64,
+    /// Samples and events that did not arrive.
+    pub losses: Losses,
+    /// Samples by the way in which their user stack ended.
+    pub ends: BTreeMap<StackEnd, u64>,
+    /// Processes that gave samples.
+    pub processes: u64,
+    /// Processes that ended before their mappings could be read.
+    pub gone_processes: u64,
+    /// What was found out about frames.
+    pub frames: FrameCounts,
+    /// Things that were worked around or left out, one sentence each.
+    pub notes: Vec<String>,
+    /// What the kernel accounts to the BPF programs; empty unless it keeps count.
+    pub costs: Vec<ProgramCost>,
+}
+
+/// What was found out about frames, counted once per sample that has the frame.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FrameCounts {
+    /// Frames with a function.
+    pub named: u64,
+    /// Frames without, by whose fault.
+    pub not_named: BTreeMap<Blame, u64>,
+}
+
+/// Why frames have no name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Blame {
+    /// The binary, by its file name, or what stands for it.
+    pub binary: String,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Summary {
+    /// CPU time that the samples stand for.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        Duration::from_nanos(self.samples.saturating_mul(self.period_ns))
+    }
+
+    /// Samples that were taken but are not in the profile.
+    pub(crate) fn lost(&self) -> u64 {
+        self.losses.ring_full + self.losses.output_failed + self.losses.malformed
+    }
+
+    /// Each reason for lost samples, with how many.
+    pub(crate) fn lost_by_reason(&self) -> Vec<(&'static str, u64)> {
+        nonzero(&[
+            ("the ring buffer was full", self.losses.ring_full),
+            ("the kernel refused the record", self.losses.output_failed),
+            ("the record could not be decoded", self.losses.malformed),
+        ])
+    }
+
+    /// Each reason for stacks that are not whole, with how many samples.
+    pub(crate) fn cut_by_reason(&self) -> Vec<(&'static str, u64)> {
+        let ended = |end| self.ends.get(&end).copied().unwrap_or(0);
+        nonzero(&[
+            ("deeper than 127 frames", ended(StackEnd::TooDeep)),
+            (
+                "no user stack (kernel thread, exec or exit)",
+                ended(StackEnd::NoUserStack),
+            ),
+        ])
+    }
+
+    /// Whom unnamed frames are to be blamed on, worst first.
+    pub(crate) fn most_to_blame(&self) -> Vec<(&Blame, u64)> {
+        let mut blamed: Vec<_> = self
+            .frames
+            .not_named
+            .iter()
+            .map(|(blame, count)| (blame, *count))
+            .collect();
+        blamed.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        blamed
+    }
+
+    /// Why there are no samples, most likely.
+    pub(crate) fn no_samples_because(&self, all_ended: bool) -> &'static str {
+        if self.lost() > 0 {
+            "all of them were lost"
+        } else if all_ended {
+            "the process ended before the first one"
+        } else {
+            "nothing that was to be profiled used the CPU in that time (it waited or slept)"
+        }
+    }
+
+    /// Sentences for the comments of the profile, the same as those that are printed.
+    pub(crate) fn comments(&self) -> Vec<String> {
+        let mut comments = vec![format!(
+            "profiler: {} samples, {} lost",
+            self.samples,
+            self.lost()
+        )];
+        let reasons = self
+            .lost_by_reason()
+            .into_iter()
+            .map(|(reason, count)| format!("lost: {count} because {reason}"));
+        comments.extend(reasons);
+        let cut = self
+            .cut_by_reason()
+            .into_iter()
+            .map(|(reason, count)| format!("stacks cut: {count}, {reason}"));
+        comments.extend(cut);
+        comments
+    }
+}
+
+fn nonzero(reasons: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
+    reasons
+        .iter()
+        .copied()
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts add up, only reasons that occurred are named, and the worst is named first.
+    #[test]
+    fn counts_and_reasons() {
+        let blame = |binary: &str| Blame {
+            binary: binary.to_owned(),
+            reason: "stripped".to_owned(),
+        };
+        let summary = Summary {
+            samples: 99,
+            period_ns: 10_101_010,
+            losses: Losses {
+                tried: 104,
+                ring_full: 4,
+                malformed: 1,
+                ..Losses::default()
+            },
+            ends: BTreeMap::from([(StackEnd::TooDeep, 2), (StackEnd::ChainEnd, 97)]),
+            frames: FrameCounts {
+                named: 10,
+                not_named: BTreeMap::from([(blame("a.so"), 1), (blame("b.so"), 7)]),
+            },
+            ..Summary::default()
+        };
+        assert_eq!(summary.samples + summary.lost(), summary.losses.tried);
+        assert_eq!(summary.cpu_time(), Duration::from_nanos(999_999_990));
+        assert_eq!(summary.cut_by_reason(), [("deeper than 127 frames", 2)]);
+        assert_eq!(summary.most_to_blame()[0].0.binary, "b.so");
+        assert_eq!(
+            summary.comments(),
+            [
+                "profiler: 99 samples, 5 lost",
+                "lost: 4 because the ring buffer was full",
+                "lost: 1 because the record could not be decoded",
+                "stacks cut: 2, deeper than 127 frames",
+            ]
+        );
+    }
+}

@@ -1,0 +1,10 @@
+//! Names of real programs that the machine's compilers build, compared with what binutils say about them.
+
+mod debug_files;
+mod hostile;
+mod kernel;
+mod large;
+mod names;
+mod perf_map;
+mod programs;
+mod workshop;
