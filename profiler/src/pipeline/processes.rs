@@ -10,11 +10,10 @@ use crate::aggregate::{Aggregate, Frame, Labels};
 use crate::process::{ProcFs, Resolver, Snapshot};
 use crate::sampler::Sample;
 
-/// How long a process's mappings are taken for complete although a caller's address is in none of them. Stacks
-/// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample.
+/// How long a process's mappings are taken for complete although the address of a caller is in none of them. Stacks
+/// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample. The
+/// interrupted instruction is never junk; for it the resolver's own limit is enough.
 const TRUST: Duration = Duration::from_secs(1);
-/// The same for the interrupted instruction, which is never junk.
-const TRUST_LEAF: Duration = Duration::from_millis(20);
 
 /// All processes that have given samples or been asked for.
 #[derive(Debug, Default)]
@@ -33,8 +32,7 @@ pub(super) struct Processes {
 struct Known {
     sampled: bool,
     comm: Option<String>,
-    snapshot: Option<Arc<Snapshot>>,
-    read_at: Option<Instant>,
+    refreshed_at: Option<Instant>,
     /// What the parent had mapped at the fork: all that is left of a child that ended before it was asked.
     inherited: Option<Arc<Snapshot>>,
 }
@@ -86,10 +84,7 @@ impl Processes {
 
     /// A process has a new child, which begins with a copy of its memory.
     pub(super) fn forked(&mut self, parent: u32, child: u32) {
-        let inherited = self
-            .known
-            .get(&parent)
-            .and_then(|parent| parent.snapshot.clone().or_else(|| parent.inherited.clone()));
+        let inherited = self.snapshot(parent);
         self.known.insert(
             child,
             Known {
@@ -172,57 +167,39 @@ impl Processes {
         notes
     }
 
-    /// The mappings to look a sample's addresses up in.
-    ///
-    /// They are read again when they do not explain the sample and are older than that may be.
+    /// The mappings to look a sample's addresses up in; read again when they do not explain the sample.
     fn snapshot_for(&mut self, sample: &Sample<'_>) -> Option<Arc<Snapshot>> {
         let pid = sample.pid;
-        let first = self.known.get(&pid).is_none_or(|known| !known.sampled);
-        if first {
-            self.known.entry(pid).or_default().sampled = true;
-            self.sampled += 1;
-        }
         let snapshot = self.snapshot(pid);
-        if first && snapshot.is_none() && !sample.user.is_empty() {
-            self.gone += 1;
+        let known = self.known.entry(pid).or_default();
+        if !std::mem::replace(&mut known.sampled, true) {
+            self.sampled += 1;
+            self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
         }
         let trust = trust(snapshot.as_deref()?, sample);
-        let known = self.known.entry(pid).or_default();
         let too_old = trust.is_some_and(|trust| {
             known
-                .read_at
-                .is_none_or(|read_at| read_at.elapsed() >= trust)
+                .refreshed_at
+                .is_none_or(|refreshed_at| refreshed_at.elapsed() >= trust)
         });
         if !too_old {
             return snapshot;
         }
-        self.resolver.invalidate(pid);
-        known.snapshot = None;
+        known.refreshed_at = Some(Instant::now());
         // The process may be gone by now; what was known of it then is still better than nothing.
-        self.snapshot(pid).or(snapshot)
+        self.resolver
+            .refresh(pid)
+            .filter(|new| !new.mappings().is_empty())
+            .or(snapshot)
     }
 
-    /// What is mapped in a process, as far as is known; asks the process the first time.
-    fn snapshot(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
-        let known = self.known.entry(pid).or_default();
-        if known.snapshot.is_some() {
-            return known.snapshot.clone();
-        }
-        if known
-            .read_at
-            .is_some_and(|read_at| read_at.elapsed() < TRUST_LEAF)
-        {
-            return known.inherited.clone();
-        }
-        known.read_at = Some(Instant::now());
-        match self.resolver.snapshot(pid) {
-            // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
-            Some(snapshot) if !snapshot.mappings().is_empty() => {
-                known.snapshot = Some(Arc::clone(&snapshot));
-                Some(snapshot)
-            }
-            _ => known.inherited.clone(),
-        }
+    /// What is mapped in a process, as far as is known.
+    fn snapshot(&self, pid: u32) -> Option<Arc<Snapshot>> {
+        // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
+        self.resolver
+            .snapshot(pid)
+            .filter(|snapshot| !snapshot.mappings().is_empty())
+            .or_else(|| self.known.get(&pid)?.inherited.clone())
     }
 
     /// Name of the process; that of the sampled thread when the process cannot be asked any more.
@@ -253,7 +230,7 @@ fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
 fn trust(snapshot: &Snapshot, sample: &Sample<'_>) -> Option<Duration> {
     let mut addresses = code_addresses(sample.user.iter());
     if !snapshot.contains(addresses.next()?) {
-        return Some(TRUST_LEAF);
+        return Some(Duration::ZERO);
     }
     let all_known = addresses.all(|address| snapshot.contains(address));
     (!all_known).then_some(TRUST)

@@ -91,7 +91,7 @@ fn name_frames(detail: Detail, frames: &[Frame], places: &[&Place]) -> Vec<Named
         }
     }
     for group in groups.into_values() {
-        let mut symbolizer = Symbolizer::new(group.detail(detail), Options::default());
+        let symbolizer = Symbolizer::new(group.detail(detail), Options::default());
         let answers = symbolizer.symbolize(&group.source, &group.addresses);
         for (position, named) in group.positions.into_iter().zip(answers) {
             names[position] = named;
@@ -186,7 +186,7 @@ fn lines(named: &Named) -> Vec<Line<'_>> {
             name: &function.name,
             system_name: &function.system_name,
             file: &function.file,
-            line: function.line.into(),
+            line: function.line,
             start_line: 0,
         })
         .collect()
