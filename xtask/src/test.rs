@@ -65,6 +65,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     conclude(&tally)
 }
 
+/// `cargo xtask test-memory`: too slow and too large for every run, so by hand.
+pub(crate) fn memory(arguments: &[String]) -> Result<()> {
+    if let Some(argument) = arguments.first() {
+        bail!("unknown argument `{argument}`: this task takes none");
+    }
+    setup::for_tests()?;
+    profiler::build()?;
+    let mut cargo = command::host_cargo();
+    cargo.args(["test", "--release", "--locked", "--package", "profiler"]);
+    cargo.args(["--lib", "--features", "slow-tests", "large_library"]);
+    cargo.args(["--", "--nocapture"]);
+    command::check(&mut cargo)
+}
+
 /// Prints what was skipped and the one closing line, and decides.
 fn conclude(tally: &Tally) -> Result<()> {
     for skip in tally.skips() {

@@ -50,13 +50,6 @@ const HOMES: &[Home] = &[
     },
 ];
 
-/// A word that one file may use all the same: path, word, and why.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[(
-    "cli/record.rs",
-    "NamedTempFile",
-    "the verifier's log is for a bug report, not a result",
-)];
-
 /// The modules, and which others each must not know: those on its left and those far on its right.
 const ARROWS: &[(&str, &[&str])] = &[
     (
@@ -162,15 +155,7 @@ pub(super) fn only_where_allowed(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (number, line) in source.code.shipped() {
         for home in &strangers {
-            let is_excepted = |word: &str| {
-                EXCEPTIONS
-                    .iter()
-                    .any(|(path, excepted, _)| *path == place && *excepted == word)
-            };
-            let found = home
-                .words
-                .iter()
-                .find(|word| has_word(line, word) && !is_excepted(word));
+            let found = home.words.iter().find(|word| has_word(line, word));
             if let Some(word) = found {
                 findings.push(Finding::new(number, format!("`{word}`: {}", home.message)));
             }
