@@ -97,26 +97,24 @@ fn name_frames(detail: Detail, frames: &[Frame], places: &[&Place]) -> Vec<Named
     let (kernel, others): (Vec<Group>, Vec<Group>) = groups
         .into_values()
         .partition(|group| matches!(group.source, Source::Kernel));
-    for (position, named) in ask_all(kernel, others, detail) {
+    for (position, named) in ask_all(&kernel, &others, detail) {
         names[position] = named;
     }
     names
 }
 
 /// Asks for the kernel's names and all others at the same time; returns them with the positions of their frames.
-fn ask_all(kernel: Vec<Group>, others: Vec<Group>, detail: Detail) -> Vec<(usize, Named)> {
+fn ask_all(kernel: &[Group], others: &[Group], detail: Detail) -> Vec<(usize, Named)> {
     std::thread::scope(|scope| {
-        let others = Arc::new(others);
-        let shared = Arc::clone(&others);
         let thread = std::thread::Builder::new()
             .name("names".to_owned())
             .stack_size(DEEP_STACK)
-            .spawn_scoped(scope, move || ask(&shared, detail));
-        let mut answers = ask(&kernel, detail);
+            .spawn_scoped(scope, || ask(others, detail));
+        let mut answers = ask(kernel, detail);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(others)) => answers.extend(others),
             // No thread to be had (or it failed): slower, and less safe against debug information made to hurt.
-            Ok(Err(_)) | Err(_) => answers.extend(ask(&others, detail)),
+            Ok(Err(_)) | Err(_) => answers.extend(ask(others, detail)),
         }
         answers
     })
