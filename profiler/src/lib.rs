@@ -27,3 +27,4 @@ pub mod process;
 mod sampler;
 mod summary;
 pub mod symbolize;
+pub mod unwind;

@@ -1,0 +1,48 @@
+//! Unwind rows of a binary: which rule finds the caller's frame at each address of its code.
+//!
+//! A binary goes in, [`Rows`] come out; [`Table`] arranges them as the kernel looks them up, and hands them to
+//! whoever owns the kernel's tables through [`TableSink`]. What one rule does is `profiler_common::step`'s
+//! business. Which process has a binary mapped where, and which rows are evicted when memory gets short, is
+//! left to others; so is BPF.
+//!
+//! ```no_run
+//! use profiler::addr::ElfAddr;
+//! use profiler::binary::Binary;
+//! use profiler::unwind::for_binary;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let rows = for_binary(&Binary::open("/usr/bin/true")?)?;
+//! println!("{} rows, at 0x1040: {}", rows.len(), rows.find(ElfAddr(0x1040)));
+//! # Ok(())
+//! # }
+//! ```
+
+mod cfi;
+mod error;
+mod misses;
+mod pages;
+mod report;
+mod rows;
+mod sections;
+mod walk;
+
+pub use cfi::{Input, Plt, Section, rows_of};
+pub use error::UnwindError;
+pub use misses::{Miss, Misses};
+pub use pages::{MAX_SHARD_ROWS, Published, PublishedRegion, Table, TableSink};
+pub use report::Report;
+pub use rows::Rows;
+pub use walk::{Stack, walk};
+
+use crate::binary::Binary;
+
+/// The rows of a binary, read from its open file.
+///
+/// A binary without unwind information has an answer too: rows that say to go by frame pointer.
+///
+/// # Errors
+///
+/// The binary is not for x86-64, or its section headers or the sections themselves cannot be read.
+pub fn for_binary(binary: &Binary) -> Result<Rows, UnwindError> {
+    sections::Sections::read(binary).map(|sections| rows_of(&sections.input()))
+}
