@@ -73,21 +73,24 @@ pub fn find_row(page: Page, pc: u64, mut row: impl FnMut(u32) -> Option<Row>) ->
     if page.first >= page.end {
         return None;
     }
-    let mut low = page.first;
-    let mut high = page.end;
+    // Always the same steps, and no branch on what was read: each branch would double what the verifier has to look
+    // at, because inside of a loop it does not take states with other bounds for the same.
+    let mut first = page.first;
+    let mut count = page.end.wrapping_sub(first);
     for _ in 0..SEARCH_STEPS {
-        let half = high.wrapping_sub(low) >> 1;
-        if half == 0 {
-            break;
-        }
-        let middle = low.wrapping_add(half);
-        if row(middle)?.pc_low() <= pc as u16 {
-            low = middle;
-        } else {
-            high = middle;
-        }
+        let half = count >> 1;
+        let begins = row(first.wrapping_add(half))?.pc_low();
+        first = first.wrapping_add(half & all_ones_if_not_above(begins.into(), (pc as u16).into()));
+        count = count.wrapping_sub(half);
     }
-    row(low)
+    row(first)
+}
+
+/// All bits set if `a <= b`, none otherwise; both must be below 2^63. For searches without branches.
+#[inline(always)]
+pub const fn all_ones_if_not_above(a: u64, b: u64) -> u32 {
+    // Negative if a < b + 1, and the sign fills the rest.
+    ((a.wrapping_sub(b).wrapping_sub(1) as i64) >> 63) as u32
 }
 
 const _: () = assert!(size_of::<Row>() == 4);

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_re
 use aya_ebpf::programs::RawTracePointContext;
 use profiler_common::{EventRecord, RecordKind};
 
-use crate::{emit, maps};
+use crate::{emit, maps, tables};
 
 /// Whether samples of this process are wanted. Process 0 is the idle task of each CPU, never wanted.
 #[inline(always)]
@@ -41,6 +41,7 @@ pub(crate) fn fork(ctx: &RawTracePointContext) {
         emit::child_not_followed(ctx, child, error);
         return;
     }
+    tables::inherit(parent, child);
     emit::event(&record(RecordKind::Fork, parent, child));
 }
 
@@ -51,6 +52,7 @@ pub(crate) fn exec() {
     if is_target(pid) {
         // The first sample of the new program shall wake the reader again.
         let _ = maps::SEEN.remove(pid);
+        tables::forget(pid);
         emit::event(&record(RecordKind::Exec, pid, 0));
     }
 }

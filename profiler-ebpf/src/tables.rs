@@ -1,12 +1,14 @@
 //! The tables for unwinding: which process has which mappings, and which rule is in force at an address.
 //!
-//! All of them are written by user space (`profiler::sampler::tables`) and only read here.
+//! Written by user space (`profiler::sampler::tables`); here they are read, and handed on at fork.
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::{Array as InnerArray, ArrayOfMaps};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap};
-use profiler_common::{CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, find_row};
+use profiler_common::{
+    CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, all_ones_if_not_above, find_row,
+};
 
 /// Two rows an element: the kernel pads elements of arrays to eight bytes.
 type RowPair = [u32; 2];
@@ -48,6 +50,22 @@ pub(crate) fn process(pid: u32) -> Option<ProcessRun> {
     Some(ProcessRun { first, end })
 }
 
+/// A child begins with its parent's memory. User space gives it a run of its own as soon as it hears of it.
+#[inline(always)]
+pub(crate) fn inherit(parent: u32, child: u32) {
+    if let Some(run) = process(parent) {
+        // When there is no room, the child is walked by frame pointers until user space has heard of it.
+        let _ = PROCESSES.insert(child, run, 0);
+    }
+}
+
+/// Another program: nothing of the mappings holds any more.
+#[inline(always)]
+pub(crate) fn forget(pid: u32) {
+    // Fails when there were none.
+    let _ = PROCESSES.remove(pid);
+}
+
 /// Copies the mapping that has `address` to `found`, unless that one has it already.
 #[inline(always)]
 pub(crate) fn find_mapping(process: ProcessRun, address: u64, found: *mut MappingRun) -> bool {
@@ -57,34 +75,36 @@ pub(crate) fn find_mapping(process: ProcessRun, address: u64, found: *mut Mappin
             return true;
         }
     }
-    let mut low = process.first;
-    let mut high = process.end;
+    // Addresses of users have at most 56 bits; the search compares by subtraction.
+    if address >> 63 != 0 || process.first >= process.end {
+        return false;
+    }
+    // The last mapping that begins at or below the address. No branch on what was read: see `find_row`.
+    let mut first = process.first;
+    let mut count = process.end.wrapping_sub(first);
     for _ in 0..MAPPING_SEARCH_STEPS {
-        if low >= high {
-            break;
-        }
-        let middle = low.wrapping_add(high.wrapping_sub(low) >> 1);
-        let Some(mapping) = MAPPINGS.get_ptr(middle) else {
+        let half = count >> 1;
+        let Some(mapping) = MAPPINGS.get_ptr(first.wrapping_add(half)) else {
             return false;
         };
-        // SAFETY: elements of a map.
-        unsafe {
-            if address < (*mapping).start {
-                high = middle;
-            } else if address >= (*mapping).limit {
-                low = middle.wrapping_add(1);
-            } else {
-                // Word by word, because a copy of the whole becomes a call of memcpy, byte by byte.
-                (*found).start = (*mapping).start;
-                (*found).limit = (*mapping).limit;
-                (*found).bias = (*mapping).bias;
-                (*found).rule = (*mapping).rule;
-                (*found).page_base = (*mapping).page_base;
-                return true;
-            }
-        }
+        // SAFETY: an element of a map.
+        let start = unsafe { (*mapping).start };
+        first = first.wrapping_add(half & all_ones_if_not_above(start, address));
+        count = count.wrapping_sub(half);
     }
-    false
+    let Some(mapping) = MAPPINGS.get_ptr(first) else {
+        return false;
+    };
+    // SAFETY: an element of a map, and `found` as above. Word by word, because a copy of the whole becomes a call of
+    // memcpy, byte by byte.
+    unsafe {
+        (*found).start = (*mapping).start;
+        (*found).limit = (*mapping).limit;
+        (*found).bias = (*mapping).bias;
+        (*found).rule = (*mapping).rule;
+        (*found).page_base = (*mapping).page_base;
+        (*found).start <= address && address < (*found).limit
+    }
 }
 
 /// The rule in force at an address of a mapping.

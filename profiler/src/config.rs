@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub follow_children: bool,
     /// How much of the names is found.
     pub detail: Detail,
+    /// Bytes that unwind rows may take in the kernel.
+    pub unwind_memory: u64,
     /// Whether the BPF programs log.
     pub bpf_log: bool,
 }
@@ -124,6 +126,7 @@ mod tests {
             kernel_stacks: true,
             follow_children: false,
             detail: Detail::Full,
+            unwind_memory: 1 << 20,
             bpf_log: false,
         }
     }

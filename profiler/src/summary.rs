@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use profiler_common::StackEnd;
+use profiler_common::Stop;
 
 use crate::sampler::{Losses, ProgramCost};
 
@@ -21,8 +21,8 @@ pub(crate) struct Summary {
     pub samples: u64,
     /// Samples and events that did not arrive.
     pub losses: Losses,
-    /// Samples by the way in which their user stack ended.
-    pub ends: BTreeMap<StackEnd, u64>,
+    /// Samples by the reason for which the walk of their user stack ended.
+    pub stops: BTreeMap<Stop, u64>,
     /// Processes that gave samples.
     pub processes: u64,
     /// Processes that ended before their mappings could be read.
@@ -73,16 +73,16 @@ impl Summary {
         ])
     }
 
+    /// Samples whose user stack reached its outermost frame.
+    pub(crate) fn complete(&self) -> u64 {
+        let complete = self.stops.iter().filter(|(stop, _)| stop.is_complete());
+        complete.map(|(_, count)| count).sum()
+    }
+
     /// Each reason for stacks that are not whole, with how many samples.
     pub(crate) fn cut_by_reason(&self) -> Vec<(&'static str, u64)> {
-        let ended = |end| self.ends.get(&end).copied().unwrap_or(0);
-        nonzero(&[
-            ("deeper than 127 frames", ended(StackEnd::TooDeep)),
-            (
-                "no user stack (kernel thread, exec or exit)",
-                ended(StackEnd::NoUserStack),
-            ),
-        ])
+        let cut = self.stops.iter().filter(|(stop, _)| !stop.is_complete());
+        cut.map(|(stop, count)| (stop.text(), *count)).collect()
     }
 
     /// Whom unnamed frames are to be blamed on, worst first.
@@ -157,7 +157,7 @@ mod tests {
                 malformed: 1,
                 ..Losses::default()
             },
-            ends: BTreeMap::from([(StackEnd::TooDeep, 2), (StackEnd::ChainEnd, 97)]),
+            stops: BTreeMap::from([(Stop::TooDeep, 2), (Stop::End, 97)]),
             frames: FrameCounts {
                 named: 10,
                 not_named: BTreeMap::from([(blame("a.so"), 1), (blame("b.so"), 7)]),
@@ -166,7 +166,7 @@ mod tests {
         };
         assert_eq!(summary.samples + summary.lost(), summary.losses.tried);
         assert_eq!(summary.cpu_time(), Duration::from_nanos(999_999_990));
-        assert_eq!(summary.cut_by_reason(), [("deeper than 127 frames", 2)]);
+        assert_eq!(summary.cut_by_reason(), [("too deep", 2)]);
         assert_eq!(summary.most_to_blame()[0].0.binary, "b.so");
         assert_eq!(
             summary.comments(),
@@ -174,7 +174,7 @@ mod tests {
                 "profiler: 99 samples, 5 lost",
                 "lost: 4 because the ring buffer was full",
                 "lost: 1 because the record could not be decoded",
-                "stacks cut: 2, deeper than 127 frames",
+                "stacks cut: 2, too deep",
             ]
         );
     }

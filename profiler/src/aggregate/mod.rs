@@ -7,7 +7,7 @@ mod mappings;
 
 use std::collections::HashMap;
 
-use profiler_common::StackEnd;
+use profiler_common::Stop;
 
 pub(crate) use mappings::{MappingIndex, MappingTable, Place};
 
@@ -54,7 +54,7 @@ pub(crate) struct Aggregate {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Stack {
     labels: u32,
-    end: StackEnd,
+    stop: Stop,
     frames: Box<[FrameIndex]>,
 }
 
@@ -63,8 +63,8 @@ struct Stack {
 pub(crate) struct Counted<'a> {
     /// Innermost frame first.
     pub(crate) frames: &'a [FrameIndex],
-    /// How the walk ended.
-    pub(crate) end: StackEnd,
+    /// Why the walk ended.
+    pub(crate) stop: Stop,
     /// What the samples have in common.
     pub(crate) labels: &'a Labels,
     /// How many samples.
@@ -76,7 +76,7 @@ impl Aggregate {
     pub(crate) fn add(
         &mut self,
         frames: impl Iterator<Item = Frame>,
-        end: StackEnd,
+        stop: Stop,
         labels: &Labels,
     ) {
         let mut stack = std::mem::take(&mut self.scratch);
@@ -85,7 +85,7 @@ impl Aggregate {
         let labels = self.intern_labels(labels);
         let key = Stack {
             labels,
-            end,
+            stop,
             frames: stack.as_slice().into(),
         };
         *self.stacks.entry(key).or_insert(0) += 1;
@@ -107,7 +107,7 @@ impl Aggregate {
     pub(crate) fn stacks(&self) -> impl Iterator<Item = Counted<'_>> {
         self.stacks.iter().map(|(stack, count)| Counted {
             frames: &stack.frames,
-            end: stack.end,
+            stop: stack.stop,
             labels: &self.labels[stack.labels as usize],
             count: *count,
         })
@@ -163,12 +163,12 @@ mod tests {
     fn identical_stacks_are_counted() {
         let mut aggregate = Aggregate::default();
         for _ in 0..3 {
-            aggregate.add(frames(&[1, 2]), StackEnd::ChainEnd, &labels(1));
+            aggregate.add(frames(&[1, 2]), Stop::End, &labels(1));
         }
-        aggregate.add(frames(&[2, 1]), StackEnd::ChainEnd, &labels(1));
-        aggregate.add(frames(&[1, 2]), StackEnd::TooDeep, &labels(1));
-        aggregate.add(frames(&[1, 2]), StackEnd::ChainEnd, &labels(2));
-        aggregate.add(frames(&[]), StackEnd::NoUserStack, &labels(1));
+        aggregate.add(frames(&[2, 1]), Stop::End, &labels(1));
+        aggregate.add(frames(&[1, 2]), Stop::TooDeep, &labels(1));
+        aggregate.add(frames(&[1, 2]), Stop::End, &labels(2));
+        aggregate.add(frames(&[]), Stop::NoUserStack, &labels(1));
         let mut counts: Vec<u64> = aggregate.stacks().map(|stack| stack.count).collect();
         counts.sort_unstable();
         assert_eq!(counts, [1, 1, 1, 1, 3]);

@@ -80,6 +80,10 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["pid", "all"])]
     pub(super) no_inherit: bool,
 
+    /// Memory that unwind tables may take in the kernel, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) unwind_memory: u32,
+
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub(super) quiet: bool,

@@ -104,6 +104,7 @@ fn config(args: &Args) -> Config {
             Symbolize::Functions => Detail::Functions,
             Symbolize::Full => Detail::Full,
         },
+        unwind_memory: u64::from(args.unwind_memory) << 20,
         bpf_log: args.verbose >= 2,
     }
 }

@@ -53,8 +53,12 @@ fn text(summary: &Summary, written: &Written<'_>) -> String {
         ));
     }
     lines.push(match summary.cut_by_reason() {
-        cut if cut.is_empty() => "stacks   none cut".to_owned(),
-        cut => format!("stacks   cut: {}", reasons(&cut)),
+        cut if cut.is_empty() => "stacks   all whole".to_owned(),
+        cut => format!(
+            "stacks   {} whole, others cut: {}",
+            summary.complete(),
+            reasons(&cut)
+        ),
     });
     lines.extend(names(summary));
     if summary.gone_processes > 0 {

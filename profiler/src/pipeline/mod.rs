@@ -6,6 +6,7 @@
 //! ```
 
 mod processes;
+mod unwinding;
 mod write_up;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::sampler::{Event, Sampler, SamplerOptions, Targets};
 use crate::summary::Summary;
 use processes::Processes;
+use unwinding::Unwinding;
 
 /// How often the ring is read when nothing wakes the reader.
 const READ_EVERY: Duration = Duration::from_millis(100);
@@ -29,6 +31,7 @@ pub(crate) struct Recording {
     config: Config,
     sampler: Sampler,
     processes: Processes,
+    unwinding: Unwinding,
     aggregate: Aggregate,
     summary: Summary,
     /// A descriptor for each process asked for that becomes readable when the process ends.
@@ -86,9 +89,11 @@ impl Recording {
             targets: config.targets.clone(),
             kernel_stacks: config.kernel_stacks,
             follow_children: config.follow_children,
+            unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
         let mut processes = Processes::default();
+        let mut unwinding = Unwinding::default();
         let mut aggregate = Aggregate::default();
         let mut roots = Vec::new();
         if let Targets::Pids(pids) = &config.targets {
@@ -96,6 +101,9 @@ impl Recording {
                 processes.add_root(*pid);
                 if !config.started_later {
                     processes.read_root(*pid, &mut aggregate);
+                }
+                if let Some(snapshot) = processes.snapshot(*pid).filter(|_| !config.started_later) {
+                    unwinding.update(*pid, &snapshot, sampler.tables());
                 }
                 roots.extend(open_process(*pid)?);
             }
@@ -116,6 +124,7 @@ impl Recording {
             config,
             sampler,
             processes,
+            unwinding,
             aggregate,
             roots,
             started,
@@ -159,6 +168,12 @@ impl Recording {
         self.summary.gone_processes = self.processes.gone();
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
+        self.summary.notes.extend(self.unwinding.notes());
+        log::debug!(
+            "unwinding: {:?}, {} bytes of rows in the kernel",
+            self.unwinding.counts(),
+            self.sampler.tables().row_bytes()
+        );
         // The ring's memory is not needed while names are found.
         drop(self.sampler);
         let profile = write_up::write_up(
@@ -205,21 +220,28 @@ impl Recording {
         let Self {
             sampler,
             processes,
+            unwinding,
             aggregate,
             summary,
             ..
         } = self;
         let seen = sampler.drain(|event| match event {
             Event::Sample(sample) => {
-                *summary.ends.entry(sample.stack_end).or_insert(0) += 1;
+                *summary.stops.entry(sample.stop).or_insert(0) += 1;
                 processes.locate(&sample, aggregate);
             }
             Event::Fork { parent, child } => processes.forked(parent, child),
             Event::Exec { pid } => processes.executed(pid, aggregate),
             Event::Exit { pid, .. } => processes.thread_ended(pid),
         });
+        for pid in processes.take_touched() {
+            if let Some(snapshot) = processes.snapshot(pid) {
+                unwinding.update(pid, &snapshot, sampler.tables());
+            }
+        }
         for pid in processes.take_ended() {
             sampler.remove_target(pid);
+            unwinding.remove(pid, sampler.tables());
         }
         seen
     }

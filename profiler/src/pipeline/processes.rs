@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::addr::{CodeAddr, ProcAddr};
+use crate::addr::CodeAddr;
 use crate::aggregate::{Aggregate, Frame, Labels};
 use crate::process::{ProcFs, Resolver, Snapshot};
 use crate::sampler::Sample;
@@ -23,6 +23,8 @@ pub(super) struct Processes {
     known: HashMap<u32, Known>,
     roots: HashSet<u32>,
     ended: Vec<u32>,
+    /// Processes whose mappings may have changed since the last [`take_touched`](Self::take_touched).
+    touched: HashSet<u32>,
     sampled: u64,
     gone: u64,
 }
@@ -54,6 +56,7 @@ impl Processes {
     pub(super) fn locate(&mut self, sample: &Sample<'_>, aggregate: &mut Aggregate) {
         let pid = sample.pid;
         let snapshot = self.snapshot_for(sample);
+        self.touched.insert(pid);
         if let Some(snapshot) = &snapshot
             && self.roots.contains(&pid)
         {
@@ -65,12 +68,13 @@ impl Processes {
             comm: self.comm(sample),
             thread: name(&sample.comm),
         };
-        let mut frames = Vec::with_capacity(sample.kernel.len() + sample.user.len());
-        frames.extend(code_addresses(sample.kernel.iter()).map(|address| Frame {
+        let mut frames = Vec::new();
+        frames.extend(sample.kernel().map(|address| Frame {
             mapping: Some(aggregate.mappings.kernel()),
-            address: address.0,
+            address: address.lookup().0,
         }));
-        frames.extend(code_addresses(sample.user.iter()).map(|address| {
+        frames.extend(sample.user().map(|address| {
+            let address = address.lookup();
             let mapping = snapshot
                 .as_ref()
                 .and_then(|snapshot| snapshot.lookup(address));
@@ -79,12 +83,13 @@ impl Processes {
                 address: address.0,
             }
         }));
-        aggregate.add(frames.into_iter(), sample.stack_end, &labels);
+        aggregate.add(frames.into_iter(), sample.stop, &labels);
     }
 
     /// A process has a new child, which begins with a copy of its memory.
     pub(super) fn forked(&mut self, parent: u32, child: u32) {
         let inherited = self.snapshot(parent);
+        self.touched.insert(child);
         self.known.insert(
             child,
             Known {
@@ -106,6 +111,11 @@ impl Processes {
         if self.roots.contains(&pid) {
             self.read_root(pid, aggregate);
         }
+    }
+
+    /// The processes that were heard of since the last call.
+    pub(super) fn take_touched(&mut self) -> HashSet<u32> {
+        std::mem::take(&mut self.touched)
     }
 
     /// A thread has ended, and perhaps its process with it.
@@ -174,7 +184,7 @@ impl Processes {
         let known = self.known.entry(pid).or_default();
         if !std::mem::replace(&mut known.sampled, true) {
             self.sampled += 1;
-            self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
+            self.gone += u64::from(snapshot.is_none() && sample.has_user_stack());
         }
         let trust = trust(snapshot.as_deref()?, sample);
         let too_old = trust.is_some_and(|trust| {
@@ -194,7 +204,7 @@ impl Processes {
     }
 
     /// What is mapped in a process, as far as is known.
-    fn snapshot(&self, pid: u32) -> Option<Arc<Snapshot>> {
+    pub(super) fn snapshot(&self, pid: u32) -> Option<Arc<Snapshot>> {
         // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
         self.resolver
             .snapshot(pid)
@@ -228,25 +238,12 @@ fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
 
 /// How old a snapshot may be that does not have all addresses of a sample; `None` if it has them.
 fn trust(snapshot: &Snapshot, sample: &Sample<'_>) -> Option<Duration> {
-    let mut addresses = code_addresses(sample.user.iter());
+    let mut addresses = sample.user().map(CodeAddr::lookup);
     if !snapshot.contains(addresses.next()?) {
         return Some(Duration::ZERO);
     }
     let all_known = addresses.all(|address| snapshot.contains(address));
     (!all_known).then_some(TRUST)
-}
-
-/// The addresses to look up for a stack that is innermost first: the interrupted instruction as it is, return
-/// addresses moved into the call.
-fn code_addresses(stack: impl Iterator<Item = u64>) -> impl Iterator<Item = ProcAddr> {
-    stack.enumerate().map(|(depth, address)| {
-        let address = ProcAddr(address);
-        match depth {
-            0 => CodeAddr::Exact(address),
-            _ => CodeAddr::Return(address),
-        }
-        .lookup()
-    })
 }
 
 /// A task's name up to its first zero; bytes that are not UTF-8 are replaced.
@@ -261,15 +258,6 @@ fn name(comm: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Only callers are moved back by one.
-    #[test]
-    fn return_addresses_are_moved_into_the_call() {
-        let moved: Vec<u64> = code_addresses([0x1000, 0x2000, 0x3000].into_iter())
-            .map(|address| address.0)
-            .collect();
-        assert_eq!(moved, [0x1000, 0x1fff, 0x2fff]);
-    }
 
     /// Names end at the first zero and are always text.
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use profiler_common::StackEnd;
+use profiler_common::Stop;
 
 use crate::addr::{ElfAddr, ProcAddr};
 use crate::aggregate::{Aggregate, Counted, Frame, MappingIndex, Place};
@@ -202,8 +202,8 @@ fn labels(stack: &Counted<'_>) -> Vec<Label> {
         text("thread", &stack.labels.thread),
     ];
     // A stack that lacks its outer frames must not look like a whole one.
-    if stack.end == StackEnd::TooDeep {
-        labels.push(text("truncated", "too deep"));
+    if !stack.stop.is_complete() && stack.stop != Stop::NoUserStack {
+        labels.push(text("truncated", stack.stop.text()));
     }
     labels
 }

@@ -6,6 +6,7 @@ use aya_log::EbpfLogger;
 use profiler_common::Settings;
 
 use super::error::{self, SamplerError};
+use super::tables::{self, Tables};
 use super::{Sampler, SamplerOptions, Targets, attach, features};
 
 include!(concat!(env!("OUT_DIR"), "/object.rs"));
@@ -22,6 +23,7 @@ const UNUSED_RING: u32 = 4096;
 pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
     let object = OBJECT.ok_or(SamplerError::NoObject)?;
     let ring_bytes = ring_bytes(options.period_ns, online_cpus());
+    let sizes = TableSizes::for_targets(&options.targets);
     let settings = settings(&options, ring_bytes)?;
     let log_level: u8 = if options.bpf_log { u8::MAX } else { 0 };
     let mut loader = EbpfLoader::new();
@@ -31,6 +33,9 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         .override_global("SETTINGS", &settings, true)
         .override_global(aya_log::LEVEL, &log_level, true)
         .map_max_entries("RECORDS", ring_bytes)
+        .map_max_entries("MAPPINGS", sizes.mappings)
+        .map_max_entries("PAGES", sizes.pages)
+        .map_max_entries("RULES", tables::MAX_RULES)
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
     if !options.bpf_log {
         loader.map_max_entries("AYA_LOGS", UNUSED_RING);
@@ -44,6 +49,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
     } else {
         None
     };
+    let tables = Tables::new(&mut ebpf, options.unwind_memory)?;
     let mut targets: HashMap<MapData, u32, u8> = take(&mut ebpf, "TARGETS")?;
     if let Targets::Pids(pids) = &options.targets {
         for pid in pids {
@@ -60,8 +66,30 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         logger,
         options,
         links: attach::Links::default(),
+        tables,
         malformed: 0,
     })
+}
+
+/// Sizes of tables that the kernel makes whole, before anything is known of the processes.
+struct TableSizes {
+    mappings: u32,
+    pages: u32,
+}
+
+impl TableSizes {
+    /// A few large processes, or all of a machine: 16,384 mappings (0.6 MiB) and 256 MiB of text (0.5 MiB), or
+    /// eight times as much.
+    fn for_targets(targets: &Targets) -> Self {
+        let times = match targets {
+            Targets::Pids(_) => 1,
+            Targets::All => 8,
+        };
+        Self {
+            mappings: times << 14,
+            pages: times << 16,
+        }
+    }
 }
 
 fn settings(options: &SamplerOptions, ring_bytes: u32) -> Result<Settings, SamplerError> {
@@ -95,7 +123,7 @@ fn online_cpus() -> u32 {
     aya::util::online_cpus().map_or(1, |cpus| cpus.len() as u32)
 }
 
-fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SamplerError>
+pub(super) fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, SamplerError>
 where
     T: TryFrom<Map, Error = MapError>,
 {

@@ -4,10 +4,13 @@
 //! [`crate::process`]; nothing here looks at a process.
 
 mod attach;
+mod blocks;
 mod error;
 mod features;
 mod load;
+mod mapped;
 mod ring;
+mod tables;
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -19,6 +22,7 @@ use profiler_common::Counter;
 pub(crate) use error::SamplerError;
 pub(crate) use features::max_sample_rate;
 pub(crate) use ring::{Event, Sample};
+pub(crate) use tables::{TableError, Tables};
 
 /// Which processes are sampled.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +44,8 @@ pub(crate) struct SamplerOptions {
     pub kernel_stacks: bool,
     /// Whether children of the targets become targets.
     pub follow_children: bool,
+    /// Bytes that unwind rows may take in the kernel.
+    pub unwind_memory: u64,
     /// Whether the BPF programs log; what they say goes to the `log` crate.
     pub bpf_log: bool,
 }
@@ -83,6 +89,7 @@ pub(crate) struct Sampler {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     options: SamplerOptions,
     links: attach::Links,
+    tables: Tables,
     malformed: u64,
 }
 
@@ -122,6 +129,11 @@ impl Sampler {
             }
         }
         seen
+    }
+
+    /// The kernel's tables for unwinding.
+    pub(crate) fn tables(&mut self) -> &mut Tables {
+        &mut self.tables
     }
 
     /// No longer samples a process that has ended, so that its id may be used again.

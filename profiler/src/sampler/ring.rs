@@ -1,6 +1,8 @@
 //! Bytes from the ring to [`Event`]s; checks every length.
 
-use profiler_common::{COMM_LEN, EventRecord, RecordKind, SampleHeader, StackEnd};
+use profiler_common::{COMM_LEN, EXACT_FRAME, EventRecord, RecordKind, SampleHeader, Stop};
+
+use crate::addr::{CodeAddr, ProcAddr};
 
 /// Bound of one reading of the ring: at 10,000 Hz on 64 CPUs a tenth of a second.
 pub(super) const MOST_RECORDS_AT_ONCE: usize = 64_000;
@@ -44,31 +46,51 @@ pub(crate) struct Sample<'a> {
     pub time_ns: u64,
     /// Name of the thread, padded with zeros.
     pub comm: [u8; COMM_LEN],
-    /// User frames, innermost first: the interrupted instruction, then return addresses.
-    pub(crate) user: Addresses<'a>,
+    /// User frames, innermost first.
+    user: Addresses<'a>,
     /// Kernel frames in the same order; none when the task ran in user mode.
-    pub kernel: Addresses<'a>,
-    /// How the walk of the user stack ended.
-    pub stack_end: StackEnd,
+    kernel: Addresses<'a>,
+    /// Why the walk of the user stack ended.
+    pub stop: Stop,
 }
 
-/// Addresses as they stand in the record.
+impl Sample<'_> {
+    /// The user's frames, innermost first.
+    pub(crate) fn user(&self) -> impl Iterator<Item = CodeAddr> + '_ {
+        self.user.iter().map(user_frame)
+    }
+
+    /// The kernel's frames in the same order: the interrupted instruction, then return addresses.
+    pub(crate) fn kernel(&self) -> impl Iterator<Item = CodeAddr> + '_ {
+        self.kernel.iter().enumerate().map(|(depth, address)| match depth {
+            0 => CodeAddr::Exact(ProcAddr(address)),
+            _ => CodeAddr::Return(ProcAddr(address)),
+        })
+    }
+
+    /// Whether there is a user stack.
+    pub(crate) fn has_user_stack(&self) -> bool {
+        !self.user.0.is_empty()
+    }
+}
+
+/// A frame of the walk in BPF, which marks those that are no return addresses. The highest addresses are the
+/// kernel's and the vsyscall page's, where the mark is part of the address.
+fn user_frame(word: u64) -> CodeAddr {
+    const HIGHEST: u64 = 0xffff << 48;
+    match word & HIGHEST {
+        EXACT_FRAME => CodeAddr::Exact(ProcAddr(word & !EXACT_FRAME)),
+        0 => CodeAddr::Return(ProcAddr(word)),
+        _ => CodeAddr::Exact(ProcAddr(word)),
+    }
+}
+
+/// Words as they stand in the record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Addresses<'a>(&'a [u8]);
+struct Addresses<'a>(&'a [u8]);
 
-impl Addresses<'_> {
-    /// How many addresses.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len() / 8
-    }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The addresses, innermost frame first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+impl<'a> Addresses<'a> {
+    fn iter(self) -> impl Iterator<Item = u64> + 'a {
         self.0.chunks_exact(8).filter_map(|word| u64_at(word, 0))
     }
 }
@@ -97,7 +119,7 @@ fn decode_sample(bytes: &[u8]) -> Option<Sample<'_>> {
         comm: bytes.get(comm_at..comm_at + COMM_LEN)?.try_into().ok()?,
         user: Addresses(frames.get(..user_bytes)?),
         kernel: Addresses(frames.get(user_bytes..all_bytes)?),
-        stack_end: StackEnd::from_u32(u32_at(bytes, offset_of!(SampleHeader, stack_end))?)?,
+        stop: Stop::from_u32(u32_at(bytes, offset_of!(SampleHeader, stop))?)?,
     })
 }
 
@@ -141,7 +163,7 @@ mod tests {
         record.extend(42u32.to_ne_bytes());
         record.extend(u16::try_from(user.len()).unwrap().to_ne_bytes());
         record.extend(u16::try_from(kernel.len()).unwrap().to_ne_bytes());
-        record.extend(1u32.to_ne_bytes());
+        record.extend((Stop::TooDeep as u32).to_ne_bytes());
         record.extend(*b"worker\0\0\0\0\0\0\0\0\0\0");
         for address in user.iter().chain(kernel) {
             record.extend(address.to_ne_bytes());
@@ -152,18 +174,24 @@ mod tests {
     /// Every field of a sample arrives, and the two stacks stay apart.
     #[test]
     fn sample_fields_and_stacks() {
-        let record = sample_record(&[0x10, 0x20], &[0xffff_ffff_8000_0000]);
+        let record = sample_record(&[0x10 | EXACT_FRAME, 0x20], &[0xffff_ffff_8000_0000, 0xffff_ffff_8000_1000]);
         let Some(Event::Sample(sample)) = decode(&record) else {
             panic!("not a sample: {record:?}");
         };
         assert_eq!((sample.pid, sample.tid, sample.cpu), (41, 42, 3));
         assert_eq!(sample.time_ns, 77);
         assert_eq!(&sample.comm[..7], b"worker\0");
-        assert_eq!(sample.stack_end, StackEnd::TooDeep);
-        assert_eq!(sample.user.iter().collect::<Vec<_>>(), [0x10, 0x20]);
+        assert_eq!(sample.stop, Stop::TooDeep);
         assert_eq!(
-            sample.kernel.iter().collect::<Vec<_>>(),
-            [0xffff_ffff_8000_0000]
+            sample.user().collect::<Vec<_>>(),
+            [CodeAddr::Exact(ProcAddr(0x10)), CodeAddr::Return(ProcAddr(0x20))]
+        );
+        assert_eq!(
+            sample.kernel().collect::<Vec<_>>(),
+            [
+                CodeAddr::Exact(ProcAddr(0xffff_ffff_8000_0000)),
+                CodeAddr::Return(ProcAddr(0xffff_ffff_8000_1000)),
+            ]
         );
     }
 

@@ -1,0 +1,204 @@
+//! The tables for unwinding, as the kernel side reads them; written through mapped memory.
+//!
+//! Which binary has which rows is [`crate::unwind`]'s business; which process has it mapped where comes from outside.
+//! Order makes changes safe while walks go on: rules, rows and pages are written before the mappings that refer
+//! to them, and a process's run of mappings is swapped whole.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use aya::Ebpf;
+use aya::maps::{Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData};
+use profiler_common::{CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule};
+
+use super::blocks::Blocks;
+use super::error::{self, SamplerError};
+use super::load::take;
+use super::mapped::MappedArray;
+use crate::unwind::{Published, TableSink};
+
+/// Rows of the smallest block: 4 KiB.
+const ROWS_UNIT: u32 = 1024;
+const PAGES_UNIT: u32 = 16;
+const MAPPINGS_UNIT: u32 = 8;
+const CHUNK_BYTES: u64 = CHUNK_ROWS as u64 * size_of::<Row>() as u64;
+/// Most rules that the kernel side has room for; a rustc with its libraries has some 1,200.
+pub(super) const MAX_RULES: u32 = 1 << 14;
+/// `BPF_MAP_TYPE_ARRAY` and `BPF_F_MMAPABLE` of the kernel's `linux/bpf.h`.
+const TYPE_ARRAY: u32 = 2;
+const MMAPABLE: u32 = 1 << 10;
+
+/// The tables in the kernel.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    rules: MappedArray<u64>,
+    rule_numbers: HashMap<Rule, u16>,
+    pages: MappedArray<Page>,
+    page_blocks: Blocks,
+    mappings: MappedArray<MappingRun>,
+    mapping_blocks: Blocks,
+    chunks: Vec<MappedArray<u32>>,
+    row_chunks: ArrayOfMaps<MapData, Array<MapData, [u32; 2]>>,
+    row_blocks: Blocks,
+    processes: BpfHashMap<MapData, u32, ProcessRun>,
+    runs: HashMap<u32, ProcessRun>,
+}
+
+/// Why something did not fit into the tables.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TableError {
+    /// There is no room.
+    #[error("the table of {0} is full")]
+    Full(&'static str),
+    /// The kernel refuses.
+    #[error("{0}")]
+    Kernel(#[from] SamplerError),
+}
+
+impl Tables {
+    /// Takes the tables of a loaded object; rows may take so many bytes.
+    pub(super) fn new(ebpf: &mut Ebpf, row_bytes: u64) -> Result<Self, SamplerError> {
+        let pages = array::<Page>(ebpf, "PAGES")?;
+        let mappings = array::<MappingRun>(ebpf, "MAPPINGS")?;
+        let chunks = (row_bytes / CHUNK_BYTES).clamp(1, 4096) as u32;
+        Ok(Self {
+            rules: array(ebpf, "RULES")?,
+            rule_numbers: HashMap::new(),
+            page_blocks: Blocks::new(PAGES_UNIT, pages.len() as u32),
+            pages,
+            mapping_blocks: Blocks::new(MAPPINGS_UNIT, mappings.len() as u32),
+            mappings,
+            chunks: Vec::new(),
+            row_chunks: take(ebpf, "ROWS")?,
+            row_blocks: Blocks::new(ROWS_UNIT, chunks * CHUNK_ROWS),
+            processes: take(ebpf, "PROCESSES")?,
+            runs: HashMap::new(),
+        })
+    }
+
+    /// From now on walks of this process use these mappings, which are in the order of their addresses.
+    pub(crate) fn set_process(&mut self, pid: u32, mappings: &[MappingRun]) -> Result<(), TableError> {
+        let now = Instant::now();
+        let first = self
+            .mapping_blocks
+            .take(mappings.len(), now)
+            .ok_or(TableError::Full("mappings"))?;
+        self.mappings.write(first as usize, mappings);
+        let run = ProcessRun {
+            first,
+            end: first + mappings.len() as u32,
+        };
+        if let Err(cause) = self.processes.insert(pid, run, 0) {
+            self.mapping_blocks.give(first, mappings.len(), now);
+            log::debug!("process {pid} has no place in the tables: {cause}");
+            return Err(TableError::Full("processes"));
+        }
+        if let Some(old) = self.runs.insert(pid, run) {
+            self.give_run(old, now);
+        }
+        Ok(())
+    }
+
+    /// Forgets the mappings of a process.
+    pub(crate) fn remove_process(&mut self, pid: u32) {
+        if let Some(run) = self.runs.remove(&pid) {
+            if let Err(error) = self.processes.remove(&pid) {
+                log::debug!("process {pid} was not in the tables: {error}");
+            }
+            self.give_run(run, Instant::now());
+        }
+    }
+
+    /// Takes back the rows and pages of a binary that no process has mapped any more.
+    pub(crate) fn release(&mut self, published: &Published) {
+        let now = Instant::now();
+        for rows in &published.rows {
+            self.row_blocks.give(rows.start, rows.len(), now);
+        }
+        for region in &published.regions {
+            self.page_blocks.give(region.first_page, (region.end.0 - region.start.0 >> PAGE_SHIFT) as usize, now);
+        }
+    }
+
+    /// Bytes that rows take in the kernel.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        u64::from(self.row_blocks.used()) * size_of::<Row>() as u64
+    }
+
+    fn give_run(&mut self, run: ProcessRun, now: Instant) {
+        self.mapping_blocks.give(run.first, (run.end - run.first) as usize, now);
+    }
+
+    /// Makes the chunks that a row with this number needs.
+    fn make_chunks(&mut self, number: u32) -> Result<(), SamplerError> {
+        const ACTION: &str = "making a table of unwind rows";
+        while self.chunks.len() as u32 <= number / CHUNK_ROWS {
+            let definition = aya_obj::Map::new_from_params(TYPE_ARRAY, 4, 8, CHUNK_ROWS / 2, MMAPABLE);
+            let data = MapData::create(definition, "rows", None)
+                .map_err(|cause| error::other(ACTION, cause))?;
+            let chunk = {
+                use std::os::fd::AsFd;
+                MappedArray::new(data.fd().as_fd(), CHUNK_ROWS as usize)
+                    .map_err(|cause| error::other(ACTION, cause))?
+            };
+            let inner = Array::try_from(Map::Array(data)).map_err(|cause| error::other(ACTION, cause))?;
+            self.row_chunks
+                .set(self.chunks.len() as u32, &inner, 0)
+                .map_err(|cause| error::other(ACTION, cause))?;
+            self.chunks.push(chunk);
+        }
+        Ok(())
+    }
+}
+
+impl TableSink for Tables {
+    type Error = TableError;
+
+    fn rule(&mut self, rule: Rule) -> Result<u16, TableError> {
+        if let Some(number) = self.rule_numbers.get(&rule) {
+            return Ok(*number);
+        }
+        let number = self.rule_numbers.len();
+        if !self.rules.write(number, &[rule.bits()]) {
+            return Err(TableError::Full("rules"));
+        }
+        // The table has at most MAX_RULES entries, which 16 bits can number.
+        self.rule_numbers.insert(rule, number as u16);
+        Ok(number as u16)
+    }
+
+    fn rows(&mut self, rows: &[Row]) -> Result<u32, TableError> {
+        let first = self
+            .row_blocks
+            .take(rows.len(), Instant::now())
+            .ok_or(TableError::Full("rows"))?;
+        self.make_chunks(first)?;
+        let words: Vec<u32> = rows.iter().map(|row| row.0).collect();
+        let chunk = &mut self.chunks[(first / CHUNK_ROWS) as usize];
+        chunk.write((first % CHUNK_ROWS) as usize, &words);
+        Ok(first)
+    }
+
+    fn pages(&mut self, pages: &[Page]) -> Result<u32, TableError> {
+        let first = self
+            .page_blocks
+            .take(pages.len(), Instant::now())
+            .ok_or(TableError::Full("pages of text"))?;
+        self.pages.write(first as usize, pages);
+        Ok(first)
+    }
+}
+
+/// Maps an array of the object into this process's memory.
+fn array<T: aya::Pod>(ebpf: &mut Ebpf, name: &'static str) -> Result<MappedArray<T>, SamplerError> {
+    const ACTION: &str = "mapping a table for unwinding";
+    let Some(Map::Array(data)) = ebpf.map(name) else {
+        return Err(error::other(ACTION, anyhow::anyhow!("no array {name}")));
+    };
+    let info = data.info().map_err(|cause| error::other(ACTION, cause))?;
+    use std::os::fd::AsFd;
+    MappedArray::new(data.fd().as_fd(), info.max_entries() as usize)
+        .map_err(|cause| error::other(ACTION, cause))
+}
+
+const _: () = assert!(MAX_RULES <= 1 << 16);
