@@ -22,8 +22,8 @@ pub use counter::Counter;
 pub use event::{EventRecord, RecordKind};
 pub use mapping::{MappingRun, ProcessRun};
 pub use rows::{
-    CHUNK_ROWS, MAX_PAGE_ROWS, MAX_RULES, PAGE_SHIFT, Page, Row, SEARCH_STEPS, all_ones_if_not_above,
-    find_row,
+    CHUNK_ROWS, MAX_PAGE_ROWS, MAX_RULES, PAGE_SHIFT, Page, Row, SEARCH_STEPS,
+    all_ones_if_not_above, find_row,
 };
 pub use rule::{Cfa, Rule, SavedFp};
 pub use sample::{

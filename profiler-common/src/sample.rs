@@ -10,8 +10,6 @@
 //! All words are in the byte order of the machine. A frame is an address of eight bytes, innermost first:
 //! the interrupted instruction, then return addresses.
 
-
-
 /// Most frames of a user stack: of the form 2^n - 1, so that a mask is a bound that the verifier understands.
 pub const MAX_USER_FRAMES: usize = 511;
 

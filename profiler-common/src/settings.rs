@@ -14,8 +14,12 @@ pub struct Settings {
     pub follow_children: u32,
     /// Offset of `tgid` in the kernel's `struct task_struct`, in bytes; used only with `follow_children`.
     pub task_tgid_offset: u32,
+    /// 1: where there is no rule for an address, try whether rbp looks like a frame pointer.
+    pub guess_frame_pointers: u32,
+    /// Always 0; keeps what follows aligned without hidden padding.
+    pub reserved: u32,
     /// Wake the reader when more bytes than this wait in the ring.
     pub wakeup_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 24);
+const _: () = assert!(size_of::<Settings>() == 32);

@@ -21,10 +21,19 @@ mod window;
 use aya_ebpf::macros::{perf_event, raw_tracepoint};
 use aya_ebpf::programs::{PerfEventContext, RawTracePointContext};
 
-/// Attached to the sampling event of each CPU.
+/// Attached to the sampling event of each CPU. Needs `bpf_loop` (Linux 5.17) and `bpf_task_pt_regs` (5.15).
 #[perf_event]
 fn on_cpu(ctx: PerfEventContext) -> u32 {
-    on_cpu::sample(&ctx);
+    on_cpu::sample(&ctx, |ctx, _, pid| walk::by_tables(ctx, pid));
+    0
+}
+
+/// The same for kernels without those, and for who wants it: the user's stack by frame pointers only.
+#[perf_event]
+fn on_cpu_by_fp(ctx: PerfEventContext) -> u32 {
+    on_cpu::sample(&ctx, |ctx, scratch, _| {
+        walk::by_frame_pointers(ctx, scratch)
+    });
     0
 }
 

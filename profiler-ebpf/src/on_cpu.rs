@@ -7,10 +7,15 @@ use aya_ebpf::helpers::{
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{COMM_LEN, Counter, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, RecordKind, Scratch};
 
-use crate::{emit, lifecycle, maps, walk};
+use crate::walk::{UserStack, kernel_frames};
+use crate::{emit, lifecycle, maps};
 
-/// Sends one sample of the interrupted task, if its process is being profiled.
-pub(crate) fn sample(ctx: &PerfEventContext) {
+/// Sends one sample of the interrupted task, if its process is being profiled; `walk` takes the user's stack.
+#[inline(always)]
+pub(crate) fn sample(
+    ctx: &PerfEventContext,
+    walk: impl FnOnce(&PerfEventContext, *mut Scratch, u32) -> UserStack,
+) {
     let pid_tgid = bpf_get_current_pid_tgid();
     let pid = (pid_tgid >> 32) as u32;
     if !lifecycle::is_target(pid) {
@@ -20,10 +25,10 @@ pub(crate) fn sample(ctx: &PerfEventContext) {
     let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else {
         return;
     };
-    let user = walk::user_frames(ctx, pid);
+    let user = walk(ctx, scratch, pid);
     let user_frames = user.frames & MAX_USER_FRAMES;
     let kernel_frames = if maps::SETTINGS.load().kernel_stacks != 0 {
-        walk::kernel_frames(ctx.as_ptr(), scratch, user_frames) & MAX_KERNEL_FRAMES
+        kernel_frames(ctx.as_ptr(), scratch, user_frames) & MAX_KERNEL_FRAMES
     } else {
         0
     };

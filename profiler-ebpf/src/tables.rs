@@ -7,8 +7,11 @@ use aya_ebpf::btf_maps::{Array as InnerArray, ArrayOfMaps};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap};
 use profiler_common::{
-    CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, all_ones_if_not_above, find_row,
+    CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, Stop, all_ones_if_not_above,
+    find_row,
 };
+
+use crate::maps;
 
 /// Two rows an element: the kernel pads elements of arrays to eight bytes.
 type RowPair = [u32; 2];
@@ -107,23 +110,34 @@ pub(crate) fn find_mapping(process: ProcessRun, address: u64, found: *mut Mappin
     }
 }
 
+/// What to do where nothing is known: go by frame pointer, or stop if that is not wanted.
+#[inline(always)]
+pub(crate) fn guess(rule: Rule, stop: Stop) -> Rule {
+    if maps::SETTINGS.load().guess_frame_pointers != 0 {
+        rule
+    } else {
+        Rule::stop(stop)
+    }
+}
+
 /// The rule in force at an address of a mapping.
 #[inline(always)]
 pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
     // SAFETY: `mapping` points into a map value that this CPU alone uses meanwhile.
-    let (bias, rule, page_base) = unsafe { ((*mapping).bias, (*mapping).rule, (*mapping).page_base) };
+    let (bias, rule, page_base) =
+        unsafe { ((*mapping).bias, (*mapping).rule, (*mapping).page_base) };
     if rule != 0 {
         return Rule::from_bits(rule);
     }
     let pc = address.wrapping_sub(bias);
     let Some(page) = PAGES.get_ptr(page_base.wrapping_add((pc >> PAGE_SHIFT) as u32)) else {
-        return Rule::NO_TABLE;
+        return guess(Rule::NO_TABLE, Stop::NoTable);
     };
     // SAFETY: an element of a map.
     let (first, end) = unsafe { ((*page).first, (*page).end) };
     // All rows of a page are in one chunk.
     let Some(chunk) = ROWS.get(first / CHUNK_ROWS) else {
-        return Rule::NO_TABLE;
+        return guess(Rule::NO_TABLE, Stop::NoTable);
     };
     let row = |number: u32| {
         let in_chunk = number & (CHUNK_ROWS - 1);
@@ -131,10 +145,12 @@ pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
         Some(Row(if in_chunk & 1 == 0 { pair[0] } else { pair[1] }))
     };
     let Some(row) = find_row(Page { first, end }, pc, row) else {
-        return Rule::NO_ROW;
+        return guess(Rule::NO_ROW, Stop::NoRow);
     };
     RULES
         .get_ptr(row.rule().into())
         // SAFETY: an element of a map.
-        .map_or(Rule::NO_TABLE, |rule| Rule::from_bits(unsafe { *rule }))
+        .map_or(Rule::stop(Stop::NoTable), |rule| {
+            Rule::from_bits(unsafe { *rule })
+        })
 }

@@ -2,6 +2,8 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::BPF_F_USER_STACK;
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::helpers::{
     bpf_get_current_task_btf, bpf_get_stack, bpf_probe_read_kernel, bpf_task_pt_regs,
@@ -45,9 +47,9 @@ pub(crate) struct UserStack {
     pub(crate) stop: u32,
 }
 
-/// Writes the user frames of the current task to the start of `scratch.frames`.
+/// Writes the user frames of the current task to the start of the scratch's, frame by frame with the tables.
 #[inline(always)]
-pub(crate) fn user_frames(ctx: &PerfEventContext, pid: u32) -> UserStack {
+pub(crate) fn by_tables(ctx: &PerfEventContext, pid: u32) -> UserStack {
     const NONE: UserStack = UserStack {
         frames: 0,
         stop: Stop::NoUserStack as u32,
@@ -81,6 +83,43 @@ pub(crate) fn user_frames(ctx: &PerfEventContext, pid: u32) -> UserStack {
     }
 }
 
+/// The same by the kernel's own walk, which knows only frame pointers.
+#[inline(always)]
+pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -> UserStack {
+    // As many frames as the kernel gives by default (`kernel.perf_event_max_stack`).
+    const MOST: usize = 127;
+    // SAFETY: a field of this CPU's scratch.
+    let frames = unsafe { &raw mut (*scratch).frames }.cast::<u64>();
+    // SAFETY: the buffer is the first elements of `frames`.
+    let bytes = unsafe {
+        bpf_get_stack(
+            ctx.as_ptr(),
+            frames.cast(),
+            (MOST * FRAME_SIZE) as u32,
+            BPF_F_USER_STACK.into(),
+        )
+    };
+    // An error and no frame at all both mean that there is no user memory.
+    if bytes <= 0 {
+        return UserStack {
+            frames: 0,
+            stop: Stop::NoUserStack as u32,
+        };
+    }
+    // SAFETY: the first element of this CPU's scratch.
+    unsafe { *frames |= EXACT_FRAME };
+    let count = bytes as usize / FRAME_SIZE;
+    let stop = if count >= MOST {
+        Stop::TooDeep
+    } else {
+        Stop::KernelWalkEnd
+    };
+    UserStack {
+        frames: count,
+        stop: stop as u32,
+    }
+}
+
 /// The registers that the task had in user mode: those that were interrupted, or those that it had when it
 /// entered the kernel. False when it has no user mode.
 ///
@@ -103,7 +142,8 @@ unsafe fn start(ctx: &PerfEventContext, registers: *mut Registers) -> bool {
             (*registers).sp = sp;
             (*registers).fp = fp;
         } else {
-            let entry = bpf_task_pt_regs(bpf_get_current_task_btf()) as *const aya_ebpf::bindings::pt_regs;
+            let entry =
+                bpf_task_pt_regs(bpf_get_current_task_btf()) as *const aya_ebpf::bindings::pt_regs;
             let read = |field: *const u64| bpf_probe_read_kernel(field).unwrap_or(0);
             if read(&raw const (*entry).cs) & PRIVILEGE_LEVEL != PRIVILEGE_LEVEL {
                 return false;
@@ -161,10 +201,10 @@ unsafe extern "C" fn next_frame(index: u32, _: *mut c_void) -> i64 {
 #[inline(always)]
 fn rule(process: ProcessRun, address: u64, mapping: *mut MappingRun) -> Rule {
     if process.first >= process.end {
-        return Rule::NO_TABLE;
+        return tables::guess(Rule::NO_TABLE, Stop::NoTable);
     }
     if !tables::find_mapping(process, address, mapping) {
-        return Rule::NO_MAPPING;
+        return tables::guess(Rule::NO_MAPPING, Stop::NoMapping);
     }
     tables::rule(mapping, address)
 }

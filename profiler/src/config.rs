@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::process::ProcFs;
-use crate::sampler::{self, Targets};
+use crate::sampler::{self, Targets, Unwind};
 use crate::symbolize::Detail;
 
 /// What to profile, for how long, and how finely.
@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub follow_children: bool,
     /// How much of the names is found.
     pub detail: Detail,
+    /// How the user's part of a stack is walked.
+    pub unwind: Unwind,
     /// Bytes that unwind rows may take in the kernel.
     pub unwind_memory: u64,
     /// Whether the BPF programs log.
@@ -126,6 +128,7 @@ mod tests {
             kernel_stacks: true,
             follow_children: false,
             detail: Detail::Full,
+            unwind: Unwind::Auto,
             unwind_memory: 1 << 20,
             bpf_log: false,
         }

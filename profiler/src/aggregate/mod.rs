@@ -73,12 +73,7 @@ pub(crate) struct Counted<'a> {
 
 impl Aggregate {
     /// Counts one sample; frames come innermost first.
-    pub(crate) fn add(
-        &mut self,
-        frames: impl Iterator<Item = Frame>,
-        stop: Stop,
-        labels: &Labels,
-    ) {
+    pub(crate) fn add(&mut self, frames: impl Iterator<Item = Frame>, stop: Stop, labels: &Labels) {
         let mut stack = std::mem::take(&mut self.scratch);
         stack.clear();
         stack.extend(frames.map(|frame| self.intern(frame)));

@@ -80,6 +80,10 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["pid", "all"])]
     pub(super) no_inherit: bool,
 
+    /// How stacks of programs are walked
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = UnwindBy::Auto)]
+    pub(super) unwind: UnwindBy,
+
     /// Memory that unwind tables may take in the kernel, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) unwind_memory: u32,
@@ -114,6 +118,17 @@ pub(super) enum Symbolize {
     Functions,
     /// Functions, inlined calls, files and lines, from debug information too
     Full,
+}
+
+/// How stacks of programs are walked.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum UnwindBy {
+    /// By unwind tables (.eh_frame), and by frame pointers where there are none
+    Auto,
+    /// By unwind tables only
+    Dwarf,
+    /// By frame pointers only
+    Fp,
 }
 
 /// Form of messages.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::args::{Args, Symbolize};
+use super::args::{Args, Symbolize, UnwindBy};
 use super::report::{self, Written};
 use super::signals::StopSignal;
 use super::status::StatusLine;
@@ -17,7 +17,7 @@ use crate::launch::HeldCommand;
 use crate::output::{self, Destination};
 use crate::pipeline::{Ended, Recording};
 use crate::privileges;
-use crate::sampler::{SamplerError, Targets};
+use crate::sampler::{SamplerError, Targets, Unwind};
 use crate::symbolize::Detail;
 
 /// How long a command has to end after SIGTERM before it is left alone.
@@ -103,6 +103,11 @@ fn config(args: &Args) -> Config {
             Symbolize::None => Detail::None,
             Symbolize::Functions => Detail::Functions,
             Symbolize::Full => Detail::Full,
+        },
+        unwind: match args.unwind {
+            UnwindBy::Auto => Unwind::Auto,
+            UnwindBy::Dwarf => Unwind::Tables,
+            UnwindBy::Fp => Unwind::FramePointers,
         },
         unwind_memory: u64::from(args.unwind_memory) << 20,
         bpf_log: args.verbose >= 2,

@@ -18,10 +18,14 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
-use crate::sampler::{Event, Sampler, SamplerOptions, Targets};
+use crate::sampler::{Event, Sampler, SamplerOptions, Targets, Unwind};
 use crate::summary::Summary;
 use processes::Processes;
 use unwinding::Unwinding;
+
+/// What to say on kernels before 5.17.
+const TOO_OLD_FOR_TABLES: &str =
+    "this kernel is older than Linux 5.17, so user stacks are walked by frame pointers only";
 
 /// How often the ring is read when nothing wakes the reader.
 const READ_EVERY: Duration = Duration::from_millis(100);
@@ -89,11 +93,12 @@ impl Recording {
             targets: config.targets.clone(),
             kernel_stacks: config.kernel_stacks,
             follow_children: config.follow_children,
+            unwind: config.unwind,
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
         let mut processes = Processes::default();
-        let mut unwinding = Unwinding::default();
+        let mut unwinding = Unwinding::new(sampler.walks_by_tables());
         let mut aggregate = Aggregate::default();
         let mut roots = Vec::new();
         if let Targets::Pids(pids) = &config.targets {
@@ -169,6 +174,9 @@ impl Recording {
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
         self.summary.notes.extend(self.unwinding.notes());
+        if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
+            self.summary.notes.push(TOO_OLD_FOR_TABLES.to_owned());
+        }
         log::debug!(
             "unwinding: {:?}, {} bytes of rows in the kernel",
             self.unwinding.counts(),

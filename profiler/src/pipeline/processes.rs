@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use profiler_common::Stop;
+
 use crate::addr::CodeAddr;
 use crate::aggregate::{Aggregate, Frame, Labels};
 use crate::process::{ProcFs, Resolver, Snapshot};
@@ -243,7 +245,9 @@ fn trust(snapshot: &Snapshot, sample: &Sample<'_>) -> Option<Duration> {
         return Some(Duration::ZERO);
     }
     let all_known = addresses.all(|address| snapshot.contains(address));
-    (!all_known).then_some(TRUST)
+    // The walk itself met an address that was not mapped when it got its tables: not junk, but a new library.
+    let by_tables = sample.stop == Stop::NoMapping;
+    (!all_known).then_some(if by_tables { Duration::ZERO } else { TRUST })
 }
 
 /// A task's name up to its first zero; bytes that are not UTF-8 are replaced.

@@ -14,8 +14,10 @@ use crate::sampler::{TableError, Tables};
 use crate::unwind::{self, Published, PublishedRegion, Table};
 
 /// What is in the kernel's tables, and for whom.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unwinding {
+    /// Whether the kernel walks by tables at all.
+    wanted: bool,
     binaries: HashMap<FileId, Loaded>,
     processes: HashMap<u32, Known>,
     /// Order of use of binaries.
@@ -57,10 +59,21 @@ struct Loaded {
 }
 
 impl Unwinding {
+    /// Nothing in the tables yet; nothing ever if they are not wanted.
+    pub(super) fn new(wanted: bool) -> Self {
+        Self {
+            wanted,
+            binaries: HashMap::new(),
+            processes: HashMap::new(),
+            clock: 0,
+            counts: Counts::default(),
+        }
+    }
+
     /// Sees to it that walks of this process use what the snapshot says.
     pub(super) fn update(&mut self, pid: u32, snapshot: &Arc<Snapshot>, tables: &mut Tables) {
         let known = self.processes.get(&pid);
-        if known.is_some_and(|known| Arc::ptr_eq(&known.snapshot, snapshot)) {
+        if !self.wanted || known.is_some_and(|known| Arc::ptr_eq(&known.snapshot, snapshot)) {
             return;
         }
         let mut runs = Vec::new();
@@ -157,7 +170,11 @@ impl Unwinding {
                 continue;
             }
             if at < start {
-                runs.push(MappingRun { limit: start, start: at, ..whole(gap) });
+                runs.push(MappingRun {
+                    limit: start,
+                    start: at,
+                    ..whole(gap)
+                });
             }
             runs.push(MappingRun {
                 start,
@@ -170,7 +187,10 @@ impl Unwinding {
             at = limit;
         }
         if at < mapping.limit.0 {
-            runs.push(MappingRun { start: at, ..whole(gap) });
+            runs.push(MappingRun {
+                start: at,
+                ..whole(gap)
+            });
         }
     }
 
@@ -212,10 +232,15 @@ impl Unwinding {
                     return loaded;
                 }
                 Err(TableError::Full(what)) if self.evict(tables) => {
-                    log::debug!("the table of {what} was full; rows of a binary not in use were taken out");
+                    log::debug!(
+                        "the table of {what} was full; rows of a binary not in use were taken out"
+                    );
                 }
                 Err(error) => {
-                    log::debug!("no room for the rows of {}: {error}", binary.path().display());
+                    log::debug!(
+                        "no room for the rows of {}: {error}",
+                        binary.path().display()
+                    );
                     self.counts.full += 1;
                     loaded.gap = Rule::NO_TABLE;
                     return loaded;

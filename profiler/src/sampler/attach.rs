@@ -6,12 +6,32 @@ use aya::programs::perf_event::{
 };
 use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint};
+use aya::util::KernelVersion;
 
-use super::SamplerOptions;
 use super::error::{self, SamplerError};
+use super::{SamplerOptions, Unwind};
 
-/// The sampling program.
-const ON_CPU: &str = "on_cpu";
+/// Which of the two sampling programs is attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Walk {
+    /// The one that walks by unwind tables.
+    Tables,
+    /// The one that walks by frame pointers.
+    FramePointers,
+}
+
+impl Walk {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Tables => "on_cpu",
+            Self::FramePointers => "on_cpu_by_fp",
+        }
+    }
+}
+
+/// The first kernel with `bpf_loop`, which the walk by tables needs.
+const BPF_LOOP_SINCE: KernelVersion = KernelVersion::new(5, 17, 0);
+
 /// Programs that follow processes, with the tracepoint of each.
 const LIFECYCLE: [(&str, &str); 3] = [
     ("process_fork", "sched_process_fork"),
@@ -26,22 +46,37 @@ pub(super) struct Links {
     lifecycle: Vec<(&'static str, RawTracePointLinkId)>,
 }
 
-/// Has the verifier look at the programs that will be attached.
-pub(super) fn load_programs(ebpf: &mut Ebpf, follow_children: bool) -> Result<(), SamplerError> {
-    for (name, program) in ebpf.programs_mut() {
-        let result = match program {
-            Program::PerfEvent(program) => program.load(),
-            Program::RawTracePoint(_) if name == "process_fork" && !follow_children => Ok(()),
-            Program::RawTracePoint(program) => program.load(),
-            _ => Ok(()),
-        };
-        result.map_err(|cause| error::from_program_load(name, cause))?;
+/// Has the verifier look at the programs that will be attached, and tells which sampling program is.
+pub(super) fn load_programs(
+    ebpf: &mut Ebpf,
+    options: &SamplerOptions,
+) -> Result<Walk, SamplerError> {
+    for (name, _) in LIFECYCLE {
+        if name != "process_fork" || options.follow_children {
+            program::<RawTracePoint>(ebpf, name)?
+                .load()
+                .map_err(|cause| error::from_program_load(name, cause))?;
+        }
     }
-    Ok(())
+    let too_old = KernelVersion::current().is_ok_and(|kernel| kernel < BPF_LOOP_SINCE);
+    let walk = match options.unwind {
+        Unwind::FramePointers => Walk::FramePointers,
+        Unwind::Auto if too_old => Walk::FramePointers,
+        Unwind::Tables if too_old => return Err(SamplerError::NoTableWalk),
+        Unwind::Auto | Unwind::Tables => Walk::Tables,
+    };
+    program::<PerfEvent>(ebpf, walk.program())?
+        .load()
+        .map_err(|cause| error::from_program_load(walk.program(), cause))?;
+    Ok(walk)
 }
 
 /// Attaches the programs: the sampling one last, so that the work of attaching is not sampled.
-pub(super) fn attach(ebpf: &mut Ebpf, options: &SamplerOptions) -> Result<Links, SamplerError> {
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    options: &SamplerOptions,
+    walk: Walk,
+) -> Result<Links, SamplerError> {
     let mut links = Links::default();
     for (name, tracepoint) in LIFECYCLE {
         if name == "process_fork" && !options.follow_children {
@@ -58,7 +93,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, options: &SamplerOptions) -> Result<Links,
             anyhow::Error::from(cause).context(path),
         )
     })?;
-    let on_cpu: &mut PerfEvent = program(ebpf, ON_CPU)?;
+    let on_cpu: &mut PerfEvent = program(ebpf, walk.program())?;
     for cpu in cpus {
         let link = on_cpu
             .attach(
@@ -74,9 +109,9 @@ pub(super) fn attach(ebpf: &mut Ebpf, options: &SamplerOptions) -> Result<Links,
 }
 
 /// Takes the programs off their hooks; they stay loaded, so that their counters can be read.
-pub(super) fn detach(ebpf: &mut Ebpf, links: Links) -> Result<(), SamplerError> {
+pub(super) fn detach(ebpf: &mut Ebpf, links: Links, walk: Walk) -> Result<(), SamplerError> {
     const ACTION: &str = "detaching a BPF program";
-    let on_cpu: &mut PerfEvent = program(ebpf, ON_CPU)?;
+    let on_cpu: &mut PerfEvent = program(ebpf, walk.program())?;
     for link in links.sampling {
         on_cpu
             .detach(link)

@@ -61,7 +61,10 @@ impl Blocks {
     }
 
     fn class(&self, length: usize) -> Option<usize> {
-        let units = length.max(1).div_ceil(self.unit as usize).next_power_of_two();
+        let units = length
+            .max(1)
+            .div_ceil(self.unit as usize)
+            .next_power_of_two();
         let class = units.trailing_zeros() as usize;
         (class < CLASSES && units <= self.limit as usize).then_some(class)
     }
@@ -73,7 +76,9 @@ impl Blocks {
         while self.next < block {
             let gap = 1 << self.next.trailing_zeros();
             let class = (gap / self.unit).trailing_zeros() as usize;
-            let long_ago = Instant::now().checked_sub(REST).unwrap_or_else(Instant::now);
+            let long_ago = Instant::now()
+                .checked_sub(REST)
+                .unwrap_or_else(Instant::now);
             self.free[class].push_front((self.next, long_ago));
             self.next += gap;
         }
@@ -92,7 +97,10 @@ mod tests {
         let now = Instant::now();
         let mut blocks = Blocks::new(4, 64);
         let lengths = [1, 9, 4, 5, 16, 3];
-        let taken: Vec<u32> = lengths.iter().map(|length| blocks.take(*length, now).unwrap()).collect();
+        let taken: Vec<u32> = lengths
+            .iter()
+            .map(|length| blocks.take(*length, now).unwrap())
+            .collect();
         assert_eq!(taken, [0, 16, 4, 8, 32, 48]);
         assert_eq!(blocks.used(), 4 + 16 + 4 + 8 + 16 + 4);
         assert_eq!(blocks.take(16, now), None);

@@ -7,7 +7,7 @@ use profiler_common::Settings;
 
 use super::error::{self, SamplerError};
 use super::tables::{self, Tables};
-use super::{Sampler, SamplerOptions, Targets, attach, features};
+use super::{Sampler, SamplerOptions, Targets, Unwind, attach, features};
 
 include!(concat!(env!("OUT_DIR"), "/object.rs"));
 
@@ -41,7 +41,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         loader.map_max_entries("AYA_LOGS", UNUSED_RING);
     }
     let mut ebpf = loader.load(object).map_err(error::from_load)?;
-    attach::load_programs(&mut ebpf, options.follow_children)?;
+    let walk = attach::load_programs(&mut ebpf, &options)?;
     let logger = if options.bpf_log {
         let logger = EbpfLogger::init(&mut ebpf)
             .map_err(|cause| error::other("opening the log of the BPF programs", cause))?;
@@ -49,7 +49,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
     } else {
         None
     };
-    let tables = Tables::new(&mut ebpf, options.unwind_memory)?;
+    let tables = Tables::new(&mut ebpf, &options)?;
     let mut targets: HashMap<MapData, u32, u8> = take(&mut ebpf, "TARGETS")?;
     if let Targets::Pids(pids) = &options.targets {
         for pid in pids {
@@ -67,6 +67,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         options,
         links: attach::Links::default(),
         tables,
+        walk,
         malformed: 0,
     })
 }
@@ -78,16 +79,16 @@ struct TableSizes {
 }
 
 impl TableSizes {
-    /// A few large processes, or all of a machine: 16,384 mappings (0.6 MiB) and 256 MiB of text (0.5 MiB), or
-    /// eight times as much.
+    /// A few large processes, or all of a machine: 16,384 mappings (0.6 MiB) and 1 GiB of text (2 MiB), or
+    /// four times as much.
     fn for_targets(targets: &Targets) -> Self {
         let times = match targets {
             Targets::Pids(_) => 1,
-            Targets::All => 8,
+            Targets::All => 4,
         };
         Self {
             mappings: times << 14,
-            pages: times << 16,
+            pages: times << 18,
         }
     }
 }
@@ -104,6 +105,8 @@ fn settings(options: &SamplerOptions, ring_bytes: u32) -> Result<Settings, Sampl
         kernel_stacks: u32::from(options.kernel_stacks),
         follow_children: u32::from(options.follow_children),
         task_tgid_offset,
+        guess_frame_pointers: u32::from(options.unwind != Unwind::Tables),
+        reserved: 0,
         wakeup_bytes: u64::from(ring_bytes / 4),
     })
 }

@@ -52,7 +52,10 @@ impl<T: Pod> MappedArray<T> {
 
     /// Writes elements side by side; false when they do not fit.
     pub(super) fn write(&mut self, first: usize, elements: &[T]) -> bool {
-        if first.checked_add(elements.len()).is_none_or(|end| end > self.length) {
+        if first
+            .checked_add(elements.len())
+            .is_none_or(|end| end > self.length)
+        {
             return false;
         }
         for (index, element) in elements.iter().enumerate() {

@@ -33,6 +33,18 @@ pub(crate) enum Targets {
     Pids(Vec<u32>),
 }
 
+/// How the user's part of a stack is walked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Unwind {
+    /// By unwind tables, and by frame pointers where there are none; on old kernels by frame pointers only.
+    #[default]
+    Auto,
+    /// By unwind tables only.
+    Tables,
+    /// By frame pointers only.
+    FramePointers,
+}
+
 /// What the sampler needs to know before it loads anything.
 #[derive(Clone, Debug)]
 pub(crate) struct SamplerOptions {
@@ -44,6 +56,8 @@ pub(crate) struct SamplerOptions {
     pub kernel_stacks: bool,
     /// Whether children of the targets become targets.
     pub follow_children: bool,
+    /// How the user's part of a stack is walked.
+    pub unwind: Unwind,
     /// Bytes that unwind rows may take in the kernel.
     pub unwind_memory: u64,
     /// Whether the BPF programs log; what they say goes to the `log` crate.
@@ -90,6 +104,7 @@ pub(crate) struct Sampler {
     options: SamplerOptions,
     links: attach::Links,
     tables: Tables,
+    walk: attach::Walk,
     malformed: u64,
 }
 
@@ -101,13 +116,13 @@ impl Sampler {
 
     /// Starts sampling on every online CPU.
     pub(crate) fn attach(&mut self) -> Result<(), SamplerError> {
-        self.links = attach::attach(&mut self.ebpf, &self.options)?;
+        self.links = attach::attach(&mut self.ebpf, &self.options, self.walk)?;
         Ok(())
     }
 
     /// Stops sampling; what is in the ring stays there to be read.
     pub(crate) fn detach(&mut self) -> Result<(), SamplerError> {
-        attach::detach(&mut self.ebpf, std::mem::take(&mut self.links))
+        attach::detach(&mut self.ebpf, std::mem::take(&mut self.links), self.walk)
     }
 
     /// Hands every record that waits in the ring to `handle`, in order, and returns how many there were.
@@ -129,6 +144,11 @@ impl Sampler {
             }
         }
         seen
+    }
+
+    /// How user stacks are walked on this kernel: by tables, unless it is too old or somebody asked for it.
+    pub(crate) fn walks_by_tables(&self) -> bool {
+        self.walk == attach::Walk::Tables
     }
 
     /// The kernel's tables for unwinding.

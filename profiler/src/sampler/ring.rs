@@ -62,10 +62,13 @@ impl Sample<'_> {
 
     /// The kernel's frames in the same order: the interrupted instruction, then return addresses.
     pub(crate) fn kernel(&self) -> impl Iterator<Item = CodeAddr> + '_ {
-        self.kernel.iter().enumerate().map(|(depth, address)| match depth {
-            0 => CodeAddr::Exact(ProcAddr(address)),
-            _ => CodeAddr::Return(ProcAddr(address)),
-        })
+        self.kernel
+            .iter()
+            .enumerate()
+            .map(|(depth, address)| match depth {
+                0 => CodeAddr::Exact(ProcAddr(address)),
+                _ => CodeAddr::Return(ProcAddr(address)),
+            })
     }
 
     /// Whether there is a user stack.
@@ -174,7 +177,10 @@ mod tests {
     /// Every field of a sample arrives, and the two stacks stay apart.
     #[test]
     fn sample_fields_and_stacks() {
-        let record = sample_record(&[0x10 | EXACT_FRAME, 0x20], &[0xffff_ffff_8000_0000, 0xffff_ffff_8000_1000]);
+        let record = sample_record(
+            &[0x10 | EXACT_FRAME, 0x20],
+            &[0xffff_ffff_8000_0000, 0xffff_ffff_8000_1000],
+        );
         let Some(Event::Sample(sample)) = decode(&record) else {
             panic!("not a sample: {record:?}");
         };
@@ -184,7 +190,10 @@ mod tests {
         assert_eq!(sample.stop, Stop::TooDeep);
         assert_eq!(
             sample.user().collect::<Vec<_>>(),
-            [CodeAddr::Exact(ProcAddr(0x10)), CodeAddr::Return(ProcAddr(0x20))]
+            [
+                CodeAddr::Exact(ProcAddr(0x10)),
+                CodeAddr::Return(ProcAddr(0x20))
+            ]
         );
         assert_eq!(
             sample.kernel().collect::<Vec<_>>(),

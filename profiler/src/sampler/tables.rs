@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use aya::Ebpf;
 use aya::maps::{Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData};
-use profiler_common::{CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule};
+use profiler_common::{CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, Stop};
 
 use super::blocks::Blocks;
 use super::error::{self, SamplerError};
 use super::load::take;
 use super::mapped::MappedArray;
+use super::{SamplerOptions, Unwind};
 use crate::unwind::{Published, TableSink};
 
 /// Rows of the smallest block: 4 KiB.
@@ -42,6 +43,8 @@ pub(crate) struct Tables {
     row_blocks: Blocks,
     processes: BpfHashMap<MapData, u32, ProcessRun>,
     runs: HashMap<u32, ProcessRun>,
+    /// Whether frame pointers are tried where there is no rule.
+    guesses: bool,
 }
 
 /// Why something did not fit into the tables.
@@ -56,11 +59,11 @@ pub(crate) enum TableError {
 }
 
 impl Tables {
-    /// Takes the tables of a loaded object; rows may take so many bytes.
-    pub(super) fn new(ebpf: &mut Ebpf, row_bytes: u64) -> Result<Self, SamplerError> {
+    /// Takes the tables of a loaded object.
+    pub(super) fn new(ebpf: &mut Ebpf, options: &SamplerOptions) -> Result<Self, SamplerError> {
         let pages = array::<Page>(ebpf, "PAGES")?;
         let mappings = array::<MappingRun>(ebpf, "MAPPINGS")?;
-        let chunks = (row_bytes / CHUNK_BYTES).clamp(1, 4096) as u32;
+        let chunks = (options.unwind_memory / CHUNK_BYTES).clamp(1, 4096) as u32;
         Ok(Self {
             rules: array(ebpf, "RULES")?,
             rule_numbers: HashMap::new(),
@@ -73,17 +76,32 @@ impl Tables {
             row_blocks: Blocks::new(ROWS_UNIT, chunks * CHUNK_ROWS),
             processes: take(ebpf, "PROCESSES")?,
             runs: HashMap::new(),
+            guesses: options.unwind != Unwind::Tables,
         })
     }
 
     /// From now on walks of this process use these mappings, which are in the order of their addresses.
-    pub(crate) fn set_process(&mut self, pid: u32, mappings: &[MappingRun]) -> Result<(), TableError> {
+    pub(crate) fn set_process(
+        &mut self,
+        pid: u32,
+        mappings: &[MappingRun],
+    ) -> Result<(), TableError> {
         let now = Instant::now();
         let first = self
             .mapping_blocks
             .take(mappings.len(), now)
             .ok_or(TableError::Full("mappings"))?;
-        self.mappings.write(first as usize, mappings);
+        let mappings: Vec<MappingRun> = mappings
+            .iter()
+            .map(|mapping| MappingRun {
+                rule: match mapping.rule {
+                    0 => 0,
+                    bits => self.without_guess(Rule::from_bits(bits)).bits(),
+                },
+                ..*mapping
+            })
+            .collect();
+        self.mappings.write(first as usize, &mappings);
         let run = ProcessRun {
             first,
             end: first + mappings.len() as u32,
@@ -116,7 +134,11 @@ impl Tables {
             self.row_blocks.give(rows.start, rows.len(), now);
         }
         for region in &published.regions {
-            self.page_blocks.give(region.first_page, (region.end.0 - region.start.0 >> PAGE_SHIFT) as usize, now);
+            self.page_blocks.give(
+                region.first_page,
+                (region.end.0 - region.start.0 >> PAGE_SHIFT) as usize,
+                now,
+            );
         }
     }
 
@@ -125,15 +147,31 @@ impl Tables {
         u64::from(self.row_blocks.used()) * size_of::<Row>() as u64
     }
 
+    /// The rule that stops instead of trying the frame pointer, if that is not wanted.
+    fn without_guess(&self, rule: Rule) -> Rule {
+        const GUESSES: [(Rule, Stop); 4] = [
+            (Rule::NO_ROW, Stop::NoRow),
+            (Rule::NO_CFI, Stop::NoRow),
+            (Rule::NO_MAPPING, Stop::NoMapping),
+            (Rule::NO_TABLE, Stop::NoTable),
+        ];
+        let guess = GUESSES
+            .iter()
+            .find(|(guess, _)| !self.guesses && *guess == rule);
+        guess.map_or(rule, |(_, stop)| Rule::stop(*stop))
+    }
+
     fn give_run(&mut self, run: ProcessRun, now: Instant) {
-        self.mapping_blocks.give(run.first, (run.end - run.first) as usize, now);
+        self.mapping_blocks
+            .give(run.first, (run.end - run.first) as usize, now);
     }
 
     /// Makes the chunks that a row with this number needs.
     fn make_chunks(&mut self, number: u32) -> Result<(), SamplerError> {
         const ACTION: &str = "making a table of unwind rows";
         while self.chunks.len() as u32 <= number / CHUNK_ROWS {
-            let definition = aya_obj::Map::new_from_params(TYPE_ARRAY, 4, 8, CHUNK_ROWS / 2, MMAPABLE);
+            let definition =
+                aya_obj::Map::new_from_params(TYPE_ARRAY, 4, 8, CHUNK_ROWS / 2, MMAPABLE);
             let data = MapData::create(definition, "rows", None)
                 .map_err(|cause| error::other(ACTION, cause))?;
             let chunk = {
@@ -141,7 +179,8 @@ impl Tables {
                 MappedArray::new(data.fd().as_fd(), CHUNK_ROWS as usize)
                     .map_err(|cause| error::other(ACTION, cause))?
             };
-            let inner = Array::try_from(Map::Array(data)).map_err(|cause| error::other(ACTION, cause))?;
+            let inner =
+                Array::try_from(Map::Array(data)).map_err(|cause| error::other(ACTION, cause))?;
             self.row_chunks
                 .set(self.chunks.len() as u32, &inner, 0)
                 .map_err(|cause| error::other(ACTION, cause))?;
@@ -155,6 +194,7 @@ impl TableSink for Tables {
     type Error = TableError;
 
     fn rule(&mut self, rule: Rule) -> Result<u16, TableError> {
+        let rule = self.without_guess(rule);
         if let Some(number) = self.rule_numbers.get(&rule) {
             return Ok(*number);
         }
