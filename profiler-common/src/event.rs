@@ -12,6 +12,9 @@ pub enum RecordKind {
     Exec = 3,
     /// An [`EventRecord`]: a thread has ended; `other` is the thread's id.
     Exit = 4,
+    /// A [`SampleHeader`](crate::SampleHeader) with registers and the top of the user's stack, of a process or
+    /// library that has no tables yet; the walk is for user space.
+    StackCopy = 5,
 }
 
 impl RecordKind {
@@ -22,6 +25,7 @@ impl RecordKind {
             2 => Some(Self::Fork),
             3 => Some(Self::Exec),
             4 => Some(Self::Exit),
+            5 => Some(Self::StackCopy),
             _ => None,
         }
     }

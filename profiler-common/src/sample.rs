@@ -17,6 +17,12 @@ pub const MAX_USER_FRAMES: usize = 511;
 /// (`kernel.perf_event_max_stack`, 127).
 pub const MAX_KERNEL_FRAMES: usize = 127;
 
+/// Words of stack in a copy: at most the rest of a page and all but one word of the next.
+pub const MAX_COPY_WORDS: usize = 512 + 511;
+
+/// Words before the stack in a copy: the registers.
+pub const COPY_REGISTERS: usize = 3;
+
 /// Set in a user frame that is the very instruction and not a return address: the innermost, and those that a
 /// signal interrupted. User addresses of x86-64 have at most 56 bits.
 pub const EXACT_FRAME: u64 = 1 << 63;
@@ -28,7 +34,7 @@ pub const COMM_LEN: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]
 pub struct SampleHeader {
-    /// [`RecordKind::Sample`](crate::RecordKind::Sample).
+    /// [`RecordKind::Sample`](crate::RecordKind::Sample) or [`RecordKind::StackCopy`](crate::RecordKind::StackCopy).
     pub kind: u32,
     /// The CPU that was interrupted.
     pub cpu: u32,
@@ -38,7 +44,7 @@ pub struct SampleHeader {
     pub pid: u32,
     /// Thread id.
     pub tid: u32,
-    /// How many user frames follow.
+    /// How many user frames follow; in a copy, how many words: ip, sp, fp, and the stack from sp on.
     pub user_frames: u16,
     /// How many kernel frames follow the user frames.
     pub kernel_frames: u16,
@@ -54,9 +60,12 @@ pub struct SampleHeader {
 pub struct Scratch {
     /// The fixed part.
     pub header: SampleHeader,
-    /// User frames, then kernel frames, without a gap.
-    pub frames: [u64; MAX_USER_FRAMES + MAX_KERNEL_FRAMES],
+    /// User frames, then kernel frames, without a gap; in a copy, registers and stack instead of user frames.
+    pub frames: [u64; COPY_REGISTERS + MAX_COPY_WORDS + MAX_KERNEL_FRAMES],
 }
 
 const _: () = assert!(size_of::<SampleHeader>() == 48);
-const _: () = assert!(size_of::<Scratch>() == 48 + 8 * (MAX_USER_FRAMES + MAX_KERNEL_FRAMES));
+const _: () = assert!(MAX_USER_FRAMES <= COPY_REGISTERS + MAX_COPY_WORDS);
+// The masks for numbers of frames and words in the BPF programs are bounds only for numbers of the form 2^n - 1.
+const _: () = assert!((MAX_USER_FRAMES + 1).is_power_of_two());
+const _: () = assert!((MAX_KERNEL_FRAMES + 1).is_power_of_two());

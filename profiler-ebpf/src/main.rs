@@ -24,7 +24,7 @@ use aya_ebpf::programs::{PerfEventContext, RawTracePointContext};
 /// Attached to the sampling event of each CPU. Needs `bpf_loop` (Linux 5.17) and `bpf_task_pt_regs` (5.15).
 #[perf_event]
 fn on_cpu(ctx: PerfEventContext) -> u32 {
-    on_cpu::sample(&ctx, |ctx, _, pid| walk::by_tables(ctx, pid));
+    on_cpu::sample(&ctx, walk::by_tables);
     0
 }
 

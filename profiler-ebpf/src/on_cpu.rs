@@ -5,10 +5,13 @@ use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
 };
 use aya_ebpf::programs::PerfEventContext;
-use profiler_common::{COMM_LEN, Counter, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, RecordKind, Scratch};
+use profiler_common::{COMM_LEN, Counter, MAX_KERNEL_FRAMES, Scratch};
 
 use crate::walk::{UserStack, kernel_frames};
 use crate::{emit, lifecycle, maps};
+
+/// Bound of frames or words of a user stack, of the form 2^n - 1.
+const MOST_WORDS: usize = 2047;
 
 /// Sends one sample of the interrupted task, if its process is being profiled; `walk` takes the user's stack.
 #[inline(always)]
@@ -26,7 +29,7 @@ pub(crate) fn sample(
         return;
     };
     let user = walk(ctx, scratch, pid);
-    let user_frames = user.frames & MAX_USER_FRAMES;
+    let user_frames = user.words & MOST_WORDS;
     let kernel_frames = if maps::SETTINGS.load().kernel_stacks != 0 {
         kernel_frames(ctx.as_ptr(), scratch, user_frames) & MAX_KERNEL_FRAMES
     } else {
@@ -36,7 +39,7 @@ pub(crate) fn sample(
     // Field by field, because a struct literal would become a call of memcpy, byte by byte.
     unsafe {
         let header = &raw mut (*scratch).header;
-        (*header).kind = RecordKind::Sample as u32;
+        (*header).kind = user.kind as u32;
         (*header).cpu = bpf_get_smp_processor_id() as u32;
         (*header).time_ns = bpf_ktime_get_ns();
         (*header).pid = pid;
@@ -74,6 +77,3 @@ unsafe fn write_comm(comm: *mut [u8; COMM_LEN]) {
 }
 
 const _: () = assert!(core::mem::offset_of!(Scratch, header.comm) % 8 == 0);
-// The masks above are exact bounds only for numbers of the form 2^n - 1.
-const _: () = assert!((MAX_USER_FRAMES + 1).is_power_of_two());
-const _: () = assert!((MAX_KERNEL_FRAMES + 1).is_power_of_two());

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_F_USER_STACK;
-use aya_ebpf::helpers::generated::bpf_loop;
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use aya_ebpf::helpers::{
     bpf_get_current_task_btf, bpf_get_stack, bpf_probe_read_kernel, bpf_task_pt_regs,
 };
@@ -12,8 +12,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
-    EXACT_FRAME, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MappingRun, ProcessRun, Registers, Rule,
-    Scratch, Stop, step,
+    COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MappingRun,
+    ProcessRun, RecordKind, Registers, Rule, Scratch, Stop, step,
 };
 
 use crate::window::{Stack, Window};
@@ -41,28 +41,42 @@ static WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(1, 0);
 
 /// What is known of a user stack whose addresses are in the scratch.
 pub(crate) struct UserStack {
-    /// How many addresses, at most [`MAX_USER_FRAMES`].
-    pub(crate) frames: usize,
-    /// Why there are no more.
+    /// Whether it was walked or copied.
+    pub(crate) kind: RecordKind,
+    /// How many frames, or how many words of registers and stack.
+    pub(crate) words: usize,
+    /// Why there are no more frames.
     pub(crate) stop: u32,
+}
+
+impl UserStack {
+    const NONE: Self = Self {
+        kind: RecordKind::Sample,
+        words: 0,
+        stop: Stop::NoUserStack as u32,
+    };
 }
 
 /// Writes the user frames of the current task to the start of the scratch's, frame by frame with the tables.
 #[inline(always)]
-pub(crate) fn by_tables(ctx: &PerfEventContext, pid: u32) -> UserStack {
-    const NONE: UserStack = UserStack {
-        frames: 0,
-        stop: Stop::NoUserStack as u32,
-    };
+pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32) -> UserStack {
     let Some(walk) = WALK.get_ptr_mut(0) else {
-        return NONE;
+        return UserStack::NONE;
     };
     // SAFETY: `walk` is this CPU's element, and the sampling program does not interrupt itself.
     unsafe {
         if !start(ctx, &raw mut (*walk).registers) {
-            return NONE;
+            return UserStack::NONE;
         }
-        let process = tables::process(pid).unwrap_or_default();
+        let Some(process) = tables::process(pid) else {
+            return copy(&raw const (*walk).registers, scratch, Stop::NoTable as u32);
+        };
+        let interrupted = Registers {
+            ip: (*walk).registers.ip,
+            sp: (*walk).registers.sp,
+            fp: (*walk).registers.fp,
+            after_call: 0,
+        };
         (*walk).process.first = process.first;
         (*walk).process.end = process.end;
         (*walk).mapping.start = 0;
@@ -76,9 +90,52 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, pid: u32) -> UserStack {
             core::ptr::null_mut(),
             0,
         );
+        let stop = (*walk).stop;
+        // Something was mapped since user space looked; by the time it gets the copy it has looked again.
+        if stop == Stop::NoMapping as u32 {
+            return copy(&interrupted, scratch, stop);
+        }
         UserStack {
-            frames: (*walk).frames as usize & MAX_USER_FRAMES,
-            stop: (*walk).stop,
+            kind: RecordKind::Sample,
+            words: (*walk).frames as usize & MAX_USER_FRAMES,
+            stop,
+        }
+    }
+}
+
+/// Writes registers and the top of the stack to the scratch instead of frames: for user space to walk, with the tables
+/// that it makes when it hears of this process.
+///
+/// # Safety
+///
+/// `registers` must be readable, and `scratch` this CPU's own.
+#[inline(always)]
+unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) -> UserStack {
+    const WORD: u64 = FRAME_SIZE as u64;
+    const PAGE: u64 = 4096;
+    // SAFETY: as the caller promises; the sizes are those that `frames` has room for.
+    unsafe {
+        let words = (&raw mut (*scratch).frames).cast::<u64>();
+        let sp = (*registers).sp & !(WORD - 1);
+        words.write((*registers).ip);
+        words.add(1).write(sp);
+        words.add(2).write((*registers).fp);
+        let mut copied = 0;
+        // To the end of the page, between 8 and 4096 bytes; then the next page, if there is one.
+        let first = PAGE - (sp & (PAGE - WORD));
+        let stack = words.add(COPY_REGISTERS);
+        if bpf_probe_read_user(stack.cast(), first as u32, sp as *const _) == 0 {
+            copied = (first / WORD) as usize;
+            let next = stack.add(copied & 1023).cast();
+            let size = (PAGE - WORD) as u32;
+            if bpf_probe_read_user(next, size, sp.wrapping_add(first) as *const _) == 0 {
+                copied += (PAGE / WORD) as usize - 1;
+            }
+        }
+        UserStack {
+            kind: RecordKind::StackCopy,
+            words: COPY_REGISTERS + copied,
+            stop,
         }
     }
 }
@@ -101,10 +158,7 @@ pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -
     };
     // An error and no frame at all both mean that there is no user memory.
     if bytes <= 0 {
-        return UserStack {
-            frames: 0,
-            stop: Stop::NoUserStack as u32,
-        };
+        return UserStack::NONE;
     }
     // SAFETY: the first element of this CPU's scratch.
     unsafe { *frames |= EXACT_FRAME };
@@ -115,7 +169,8 @@ pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -
         Stop::KernelWalkEnd
     };
     UserStack {
-        frames: count,
+        kind: RecordKind::Sample,
+        words: count,
         stop: stop as u32,
     }
 }
@@ -200,9 +255,6 @@ unsafe extern "C" fn next_frame(index: u32, _: *mut c_void) -> i64 {
 
 #[inline(always)]
 fn rule(process: ProcessRun, address: u64, mapping: *mut MappingRun) -> Rule {
-    if process.first >= process.end {
-        return tables::guess(Rule::NO_TABLE, Stop::NoTable);
-    }
     if !tables::find_mapping(process, address, mapping) {
         return tables::guess(Rule::NO_MAPPING, Stop::NoMapping);
     }
@@ -213,8 +265,10 @@ fn rule(process: ProcessRun, address: u64, mapping: *mut MappingRun) -> Rule {
 /// at most [`MAX_KERNEL_FRAMES`]. None when the task was interrupted in user mode.
 #[inline(always)]
 pub(crate) fn kernel_frames(ctx: *mut c_void, scratch: *mut Scratch, user_frames: usize) -> usize {
-    let user_frames = user_frames & MAX_USER_FRAMES;
-    // SAFETY: `user_frames` is at most MAX_USER_FRAMES, so MAX_KERNEL_FRAMES elements follow it.
+    if user_frames > COPY_REGISTERS + MAX_COPY_WORDS {
+        return 0;
+    }
+    // SAFETY: MAX_KERNEL_FRAMES elements follow, as was just checked.
     let bytes = unsafe {
         bpf_get_stack(
             ctx,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use profiler_common::Stop;
 
-use crate::sampler::{Losses, ProgramCost};
+use crate::sampler::{Losses, ProgramCost, Sample};
 
 /// Counts of one run.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Summary {
     pub losses: Losses,
     /// Samples by the reason for which the walk of their user stack ended.
     pub stops: BTreeMap<Stop, u64>,
+    /// Samples whose stack was copied and walked in user space, because tables were not ready.
+    pub copied: u64,
     /// Processes that gave samples.
     pub processes: u64,
     /// Processes that ended before their mappings could be read.
@@ -54,6 +56,11 @@ pub(crate) struct Blame {
 }
 
 impl Summary {
+    /// Counts how a sample's walk ended.
+    pub(crate) fn count(&mut self, sample: &Sample) {
+        *self.stops.entry(sample.stop).or_insert(0) += 1;
+    }
+
     /// CPU time that the samples stand for.
     pub(crate) fn cpu_time(&self) -> Duration {
         Duration::from_nanos(self.samples.saturating_mul(self.period_ns))

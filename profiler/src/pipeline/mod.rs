@@ -233,19 +233,30 @@ impl Recording {
             summary,
             ..
         } = self;
+        let mut copies = Vec::new();
         let seen = sampler.drain(|event| match event {
             Event::Sample(sample) => {
-                *summary.stops.entry(sample.stop).or_insert(0) += 1;
+                summary.count(&sample);
                 processes.locate(&sample, aggregate);
+            }
+            Event::StackCopy(copy) => {
+                processes.heard_of(&copy);
+                copies.push(copy);
             }
             Event::Fork { parent, child } => processes.forked(parent, child),
             Event::Exec { pid } => processes.executed(pid, aggregate),
-            Event::Exit { pid, .. } => processes.thread_ended(pid),
+            Event::Exit { pid } => processes.thread_ended(pid),
         });
         for pid in processes.take_touched() {
             if let Some(snapshot) = processes.snapshot(pid) {
                 unwinding.update(pid, &snapshot, sampler.tables());
             }
+        }
+        for copy in copies {
+            let sample = unwinding::walk(copy, sampler.tables());
+            summary.copied += 1;
+            summary.count(&sample);
+            processes.locate(&sample, aggregate);
         }
         for pid in processes.take_ended() {
             sampler.remove_target(pid);

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use profiler_common::Stop;
 
-use crate::addr::CodeAddr;
 use crate::aggregate::{Aggregate, Frame, Labels};
 use crate::process::{ProcFs, Resolver, Snapshot};
-use crate::sampler::Sample;
+use crate::sampler::{Sample, StackCopy};
 
 /// How long a process's mappings are taken for complete although the address of a caller is in none of them. Stacks
 /// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample. The
@@ -55,7 +54,7 @@ impl Processes {
     }
 
     /// Locates the frames of a sample and counts it.
-    pub(super) fn locate(&mut self, sample: &Sample<'_>, aggregate: &mut Aggregate) {
+    pub(super) fn locate(&mut self, sample: &Sample, aggregate: &mut Aggregate) {
         let pid = sample.pid;
         let snapshot = self.snapshot_for(sample);
         self.touched.insert(pid);
@@ -70,12 +69,13 @@ impl Processes {
             comm: self.comm(sample),
             thread: name(&sample.comm),
         };
-        let mut frames = Vec::new();
-        frames.extend(sample.kernel().map(|address| Frame {
-            mapping: Some(aggregate.mappings.kernel()),
+        let kernel = (!sample.kernel.is_empty()).then(|| aggregate.mappings.kernel());
+        let mut frames = Vec::with_capacity(sample.kernel.len() + sample.user.len());
+        frames.extend(sample.kernel.iter().map(|address| Frame {
+            mapping: kernel,
             address: address.lookup().0,
         }));
-        frames.extend(sample.user().map(|address| {
+        frames.extend(sample.user.iter().map(|address| {
             let address = address.lookup();
             let mapping = snapshot
                 .as_ref()
@@ -112,6 +112,16 @@ impl Processes {
         }
         if self.roots.contains(&pid) {
             self.read_root(pid, aggregate);
+        }
+    }
+
+    /// A sample whose stack is yet to be walked: looks whether something was mapped since the process was last
+    /// looked at.
+    pub(super) fn heard_of(&mut self, copy: &StackCopy) {
+        let pid = copy.sample.pid;
+        self.touched.insert(pid);
+        if copy.sample.stop == Stop::NoMapping {
+            self.resolver.refresh(pid);
         }
     }
 
@@ -180,13 +190,13 @@ impl Processes {
     }
 
     /// The mappings to look a sample's addresses up in; read again when they do not explain the sample.
-    fn snapshot_for(&mut self, sample: &Sample<'_>) -> Option<Arc<Snapshot>> {
+    fn snapshot_for(&mut self, sample: &Sample) -> Option<Arc<Snapshot>> {
         let pid = sample.pid;
         let snapshot = self.snapshot(pid);
         let known = self.known.entry(pid).or_default();
         if !std::mem::replace(&mut known.sampled, true) {
             self.sampled += 1;
-            self.gone += u64::from(snapshot.is_none() && sample.has_user_stack());
+            self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
         }
         let trust = trust(snapshot.as_deref()?, sample);
         let too_old = trust.is_some_and(|trust| {
@@ -215,7 +225,7 @@ impl Processes {
     }
 
     /// Name of the process; that of the sampled thread when the process cannot be asked any more.
-    fn comm(&mut self, sample: &Sample<'_>) -> String {
+    fn comm(&mut self, sample: &Sample) -> String {
         let procfs = &self.procfs;
         let known = self.known.entry(sample.pid).or_default();
         known
@@ -239,8 +249,8 @@ fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
 }
 
 /// How old a snapshot may be that does not have all addresses of a sample; `None` if it has them.
-fn trust(snapshot: &Snapshot, sample: &Sample<'_>) -> Option<Duration> {
-    let mut addresses = sample.user().map(CodeAddr::lookup);
+fn trust(snapshot: &Snapshot, sample: &Sample) -> Option<Duration> {
+    let mut addresses = sample.user.iter().map(|address| address.lookup());
     if !snapshot.contains(addresses.next()?) {
         return Some(Duration::ZERO);
     }

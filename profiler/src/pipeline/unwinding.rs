@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use profiler_common::{MappingRun, PAGE_SHIFT, Rule};
+use profiler_common::{MAX_USER_FRAMES, MappingRun, PAGE_SHIFT, Rule};
 
 use crate::addr::ElfAddr;
 use crate::binary::{Binary, FileId};
 use crate::process::{Mapping, MappingKind, Snapshot};
-use crate::sampler::{TableError, Tables};
+use crate::sampler::{Sample, StackCopy, TableError, Tables};
 use crate::unwind::{self, Published, PublishedRegion, Table};
 
 /// What is in the kernel's tables, and for whom.
@@ -146,7 +146,7 @@ impl Unwinding {
         let (Some(binary), Some(bias)) = (mapping.binary(), mapping.load_bias()) else {
             // Code that no file has was written by a JIT, which usually keeps frame pointers.
             let rule = match mapping.kind {
-                MappingKind::Anonymous | MappingKind::Memfd => Rule::NO_MAPPING,
+                MappingKind::Anonymous | MappingKind::Memfd => Rule::NO_CFI,
                 _ => Rule::NO_TABLE,
             };
             runs.push(whole(rule));
@@ -265,6 +265,26 @@ impl Unwinding {
         }
         self.counts.evicted += 1;
         true
+    }
+}
+
+/// Walks a copied stack as the kernel would have, with the tables as they are now.
+pub(super) fn walk(copy: StackCopy, tables: &Tables) -> Sample {
+    let StackCopy {
+        registers,
+        sample: Sample { pid, .. },
+        ..
+    } = copy;
+    let stack = unwind::walk(
+        registers,
+        MAX_USER_FRAMES,
+        |address| tables.rule_at(pid, address),
+        &mut &copy,
+    );
+    Sample {
+        user: stack.frames,
+        stop: stack.stop,
+        ..copy.sample
     }
 }
 

@@ -50,6 +50,12 @@ impl<T: Pod> MappedArray<T> {
         self.length
     }
 
+    /// An element as it is now.
+    pub(super) fn get(&self, index: usize) -> Option<T> {
+        // SAFETY: the index is inside; the memory is ours until drop, and any bytes are a value of a `Pod`.
+        (index < self.length).then(|| unsafe { self.memory.add(index).read_volatile() })
+    }
+
     /// Writes elements side by side; false when they do not fit.
     pub(super) fn write(&mut self, first: usize, elements: &[T]) -> bool {
         if first

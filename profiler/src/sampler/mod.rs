@@ -21,7 +21,7 @@ use profiler_common::Counter;
 
 pub(crate) use error::SamplerError;
 pub(crate) use features::max_sample_rate;
-pub(crate) use ring::{Event, Sample};
+pub(crate) use ring::{Event, Sample, StackCopy};
 pub(crate) use tables::{TableError, Tables};
 
 /// Which processes are sampled.
@@ -128,7 +128,7 @@ impl Sampler {
     /// Hands every record that waits in the ring to `handle`, in order, and returns how many there were.
     ///
     /// Stops after about one filling of the ring, so that a busy machine cannot keep the caller here.
-    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Event<'_>)) -> usize {
+    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Event)) -> usize {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }

@@ -1,6 +1,8 @@
 //! Bytes from the ring to [`Event`]s; checks every length.
 
-use profiler_common::{COMM_LEN, EXACT_FRAME, EventRecord, RecordKind, SampleHeader, Stop};
+use profiler_common::{
+    COMM_LEN, EXACT_FRAME, EventRecord, Memory, RecordKind, Registers, SampleHeader, Stop,
+};
 
 use crate::addr::{CodeAddr, ProcAddr};
 
@@ -8,10 +10,12 @@ use crate::addr::{CodeAddr, ProcAddr};
 pub(super) const MOST_RECORDS_AT_ONCE: usize = 64_000;
 
 /// What the BPF programs tell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Event<'a> {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
     /// A target was interrupted by the sampling timer.
-    Sample(Sample<'a>),
+    Sample(Sample),
+    /// The same for a process or library that has no unwind tables yet.
+    StackCopy(StackCopy),
     /// A target has a new child, which is a target as well.
     Fork {
         /// The process that forked.
@@ -28,53 +32,89 @@ pub(crate) enum Event<'a> {
     Exit {
         /// The process.
         pid: u32,
-        /// The thread; equal to `pid` for the first one.
-        tid: u32,
     },
 }
 
-/// One sample, its frames still in the ring.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Sample<'a> {
+/// One sample.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sample {
     /// Process id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// Thread id.
-    pub tid: u32,
-    /// The CPU that was interrupted.
-    pub cpu: u32,
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub time_ns: u64,
+    pub(crate) tid: u32,
     /// Name of the thread, padded with zeros.
-    pub comm: [u8; COMM_LEN],
+    pub(crate) comm: [u8; COMM_LEN],
     /// User frames, innermost first.
-    user: Addresses<'a>,
+    pub(crate) user: Vec<CodeAddr>,
     /// Kernel frames in the same order; none when the task ran in user mode.
-    kernel: Addresses<'a>,
+    pub(crate) kernel: Vec<CodeAddr>,
     /// Why the walk of the user stack ended.
-    pub stop: Stop,
+    pub(crate) stop: Stop,
 }
 
-impl Sample<'_> {
-    /// The user's frames, innermost first.
-    pub(crate) fn user(&self) -> impl Iterator<Item = CodeAddr> + '_ {
-        self.user.iter().map(user_frame)
-    }
+/// A sample whose user stack is yet to be walked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct StackCopy {
+    /// All but the user frames; `stop` is why there are none.
+    pub(crate) sample: Sample,
+    /// The user's registers.
+    pub(crate) registers: Registers,
+    /// The words of the stack from the stack pointer on, as far as they could be copied.
+    pub(crate) stack: Vec<u64>,
+}
 
-    /// The kernel's frames in the same order: the interrupted instruction, then return addresses.
-    pub(crate) fn kernel(&self) -> impl Iterator<Item = CodeAddr> + '_ {
-        self.kernel
-            .iter()
-            .enumerate()
-            .map(|(depth, address)| match depth {
-                0 => CodeAddr::Exact(ProcAddr(address)),
-                _ => CodeAddr::Return(ProcAddr(address)),
-            })
+impl Memory for &StackCopy {
+    fn read_u64(&mut self, address: u64) -> Option<u64> {
+        let offset = address.wrapping_sub(self.registers.sp);
+        let word = offset.is_multiple_of(8).then_some(offset / 8)?;
+        self.stack.get(usize::try_from(word).ok()?).copied()
     }
+}
 
-    /// Whether there is a user stack.
-    pub(crate) fn has_user_stack(&self) -> bool {
-        !self.user.0.is_empty()
+/// Decodes one record, or says that it is not one.
+pub(super) fn decode(bytes: &[u8]) -> Option<Event> {
+    match RecordKind::from_u32(u32_at(bytes, 0)?)? {
+        RecordKind::Sample => {
+            let (mut sample, words) = decode_sample(bytes)?;
+            sample.user = words.map(user_frame).collect();
+            Some(Event::Sample(sample))
+        }
+        RecordKind::StackCopy => {
+            let (sample, mut words) = decode_sample(bytes)?;
+            let registers = Registers::interrupted(words.next()?, words.next()?, words.next()?);
+            Some(Event::StackCopy(StackCopy {
+                sample,
+                registers,
+                stack: words.collect(),
+            }))
+        }
+        kind => decode_event(kind, bytes),
     }
+}
+
+/// A sample without its user frames, and the words that stand for them.
+fn decode_sample(bytes: &[u8]) -> Option<(Sample, impl Iterator<Item = u64>)> {
+    use std::mem::offset_of;
+    let user_words = u16_at(bytes, offset_of!(SampleHeader, user_frames))?;
+    let kernel_words = u16_at(bytes, offset_of!(SampleHeader, kernel_frames))?;
+    let all = bytes.get(size_of::<SampleHeader>()..)?;
+    let user_bytes = usize::from(user_words) * 8;
+    let user = all.get(..user_bytes)?;
+    let kernel = all.get(user_bytes..user_bytes + usize::from(kernel_words) * 8)?;
+    let comm_at = offset_of!(SampleHeader, comm);
+    let sample = Sample {
+        pid: u32_at(bytes, offset_of!(SampleHeader, pid))?,
+        tid: u32_at(bytes, offset_of!(SampleHeader, tid))?,
+        comm: bytes.get(comm_at..comm_at + COMM_LEN)?.try_into().ok()?,
+        user: Vec::new(),
+        kernel: words(kernel).enumerate().map(kernel_frame).collect(),
+        stop: Stop::from_u32(u32_at(bytes, offset_of!(SampleHeader, stop))?)?,
+    };
+    Some((sample, words(user)))
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.chunks_exact(8).filter_map(|word| u64_at(word, 0))
 }
 
 /// A frame of the walk in BPF, which marks those that are no return addresses. The highest addresses are the
@@ -88,56 +128,26 @@ fn user_frame(word: u64) -> CodeAddr {
     }
 }
 
-/// Words as they stand in the record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Addresses<'a>(&'a [u8]);
-
-impl<'a> Addresses<'a> {
-    fn iter(self) -> impl Iterator<Item = u64> + 'a {
-        self.0.chunks_exact(8).filter_map(|word| u64_at(word, 0))
+/// A frame of the kernel's walk of itself: the interrupted instruction first, then return addresses.
+fn kernel_frame((depth, address): (usize, u64)) -> CodeAddr {
+    match depth {
+        0 => CodeAddr::Exact(ProcAddr(address)),
+        _ => CodeAddr::Return(ProcAddr(address)),
     }
 }
 
-/// Decodes one record, or says that it is not one.
-pub(super) fn decode(bytes: &[u8]) -> Option<Event<'_>> {
-    match RecordKind::from_u32(u32_at(bytes, 0)?)? {
-        RecordKind::Sample => decode_sample(bytes).map(Event::Sample),
-        kind => decode_event(kind, bytes),
-    }
-}
-
-fn decode_sample(bytes: &[u8]) -> Option<Sample<'_>> {
-    use std::mem::offset_of;
-    let user_frames = u16_at(bytes, offset_of!(SampleHeader, user_frames))?;
-    let kernel_frames = u16_at(bytes, offset_of!(SampleHeader, kernel_frames))?;
-    let frames = bytes.get(size_of::<SampleHeader>()..)?;
-    let user_bytes = usize::from(user_frames) * 8;
-    let all_bytes = user_bytes + usize::from(kernel_frames) * 8;
-    let comm_at = offset_of!(SampleHeader, comm);
-    Some(Sample {
-        pid: u32_at(bytes, offset_of!(SampleHeader, pid))?,
-        tid: u32_at(bytes, offset_of!(SampleHeader, tid))?,
-        cpu: u32_at(bytes, offset_of!(SampleHeader, cpu))?,
-        time_ns: u64_at(bytes, offset_of!(SampleHeader, time_ns))?,
-        comm: bytes.get(comm_at..comm_at + COMM_LEN)?.try_into().ok()?,
-        user: Addresses(frames.get(..user_bytes)?),
-        kernel: Addresses(frames.get(user_bytes..all_bytes)?),
-        stop: Stop::from_u32(u32_at(bytes, offset_of!(SampleHeader, stop))?)?,
-    })
-}
-
-fn decode_event(kind: RecordKind, bytes: &[u8]) -> Option<Event<'_>> {
+fn decode_event(kind: RecordKind, bytes: &[u8]) -> Option<Event> {
     use std::mem::offset_of;
     let pid = u32_at(bytes, offset_of!(EventRecord, pid))?;
     let other = u32_at(bytes, offset_of!(EventRecord, other))?;
     match kind {
-        RecordKind::Sample => None,
+        RecordKind::Sample | RecordKind::StackCopy => None,
         RecordKind::Fork => Some(Event::Fork {
             parent: pid,
             child: other,
         }),
         RecordKind::Exec => Some(Event::Exec { pid }),
-        RecordKind::Exit => Some(Event::Exit { pid, tid: other }),
+        RecordKind::Exit => Some(Event::Exit { pid }),
     }
 }
 
@@ -184,24 +194,48 @@ mod tests {
         let Some(Event::Sample(sample)) = decode(&record) else {
             panic!("not a sample: {record:?}");
         };
-        assert_eq!((sample.pid, sample.tid, sample.cpu), (41, 42, 3));
-        assert_eq!(sample.time_ns, 77);
+        assert_eq!((sample.pid, sample.tid), (41, 42));
         assert_eq!(&sample.comm[..7], b"worker\0");
         assert_eq!(sample.stop, Stop::TooDeep);
         assert_eq!(
-            sample.user().collect::<Vec<_>>(),
+            sample.user,
             [
                 CodeAddr::Exact(ProcAddr(0x10)),
                 CodeAddr::Return(ProcAddr(0x20))
             ]
         );
         assert_eq!(
-            sample.kernel().collect::<Vec<_>>(),
+            sample.kernel,
             [
                 CodeAddr::Exact(ProcAddr(0xffff_ffff_8000_0000)),
                 CodeAddr::Return(ProcAddr(0xffff_ffff_8000_1000)),
             ]
         );
+    }
+
+    /// A copy has registers and stack, and is read by address like the stack itself, but not beyond its ends.
+    #[test]
+    fn copied_stacks() {
+        let mut record = sample_record(&[0x401000, 0x7ffc_0010, 0x7ffc_0018, 11, 22], &[]);
+        record[..4].copy_from_slice(&(RecordKind::StackCopy as u32).to_ne_bytes());
+        let Some(Event::StackCopy(copy)) = decode(&record) else {
+            panic!("not a copy: {record:?}");
+        };
+        assert_eq!(
+            copy.registers,
+            Registers::interrupted(0x401000, 0x7ffc_0010, 0x7ffc_0018)
+        );
+        let mut memory = &copy;
+        let cases = [
+            (0x7ffc_0010, Some(11)),
+            (0x7ffc_0018, Some(22)),
+            (0x7ffc_0020, None),
+            (0x7ffc_0008, None),
+            (0x7ffc_0014, None),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(memory.read_u64(address), expected, "{address:#x}");
+        }
     }
 
     /// A record cut at any byte is refused, not read beyond its end.
@@ -243,7 +277,7 @@ mod tests {
                 },
             ),
             (3, Event::Exec { pid: 5 }),
-            (4, Event::Exit { pid: 5, tid: 6 }),
+            (4, Event::Exit { pid: 5 }),
         ];
         for (kind, expected) in cases {
             assert_eq!(decode(&event(kind)), Some(expected));

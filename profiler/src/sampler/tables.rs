@@ -9,13 +9,16 @@ use std::time::Instant;
 
 use aya::Ebpf;
 use aya::maps::{Array, ArrayOfMaps, HashMap as BpfHashMap, Map, MapData};
-use profiler_common::{CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, Stop};
+use profiler_common::{
+    CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, Stop, find_row,
+};
 
 use super::blocks::Blocks;
 use super::error::{self, SamplerError};
 use super::load::take;
 use super::mapped::MappedArray;
 use super::{SamplerOptions, Unwind};
+use crate::addr::ProcAddr;
 use crate::unwind::{Published, TableSink};
 
 /// Rows of the smallest block: 4 KiB.
@@ -142,6 +145,44 @@ impl Tables {
         }
     }
 
+    /// The rule in force at an address of a process, as the walk in the kernel would find it.
+    pub(crate) fn rule_at(&self, pid: u32, address: ProcAddr) -> Rule {
+        let Some(run) = self.runs.get(&pid) else {
+            return Rule::stop(Stop::NoTable);
+        };
+        let ProcAddr(address) = address;
+        let number = |offset: u32| (run.first + offset) as usize;
+        let count = run.end - run.first;
+        let begins_at_or_below = |offset| {
+            let mapping = self.mappings.get(number(offset));
+            mapping.is_some_and(|mapping| mapping.start <= address)
+        };
+        let above = partition_point(count, begins_at_or_below);
+        let mapping = above
+            .checked_sub(1)
+            .and_then(|offset| self.mappings.get(number(offset)))
+            .filter(|mapping| address < mapping.limit);
+        match mapping {
+            None => self.without_guess(Rule::NO_MAPPING),
+            Some(mapping) if mapping.rule != 0 => Rule::from_bits(mapping.rule),
+            Some(mapping) => self
+                .rule_of_row(&mapping, address)
+                .unwrap_or_else(|| self.without_guess(Rule::NO_ROW)),
+        }
+    }
+
+    fn rule_of_row(&self, mapping: &MappingRun, address: u64) -> Option<Rule> {
+        let pc = address.wrapping_sub(mapping.bias);
+        let page = mapping.page_base.wrapping_add((pc >> PAGE_SHIFT) as u32);
+        let page = self.pages.get(page as usize)?;
+        let row = |number: u32| {
+            let chunk = self.chunks.get((number / CHUNK_ROWS) as usize)?;
+            chunk.get((number % CHUNK_ROWS) as usize).map(Row)
+        };
+        let row = find_row(page, pc, row)?;
+        self.rules.get(row.rule().into()).map(Rule::from_bits)
+    }
+
     /// Bytes that rows take in the kernel.
     pub(crate) fn row_bytes(&self) -> u64 {
         u64::from(self.row_blocks.used()) * size_of::<Row>() as u64
@@ -227,6 +268,20 @@ impl TableSink for Tables {
         self.pages.write(first as usize, pages);
         Ok(first)
     }
+}
+
+/// How many of the numbers from 0 on, up to `count`, come before the first for which `before` is false.
+fn partition_point(count: u32, before: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 /// Maps an array of the object into this process's memory.
