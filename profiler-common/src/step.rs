@@ -17,6 +17,9 @@ const SIGNAL_IP: u64 = 168;
 /// Size of an address in memory.
 const WORD: u64 = 8;
 
+/// A step down by this much or more leads to another stack; Go's smallest one has 2 KiB, a page is twice that.
+const OTHER_STACK: u64 = 4096;
+
 /// How a walk reads the stack that it walks.
 pub trait Memory {
     /// The eight bytes at an address, or `None` when they cannot be read.
@@ -134,6 +137,9 @@ fn step_signal<M: Memory>(registers: Registers, memory: &mut M) -> Result<Regist
 
 /// One step along the chain of frame pointers, if rbp looks like one: it points to an aligned place above rsp,
 /// where the next one lies, which is higher up or zero. If it does not, the reason is `otherwise`.
+///
+/// Code that is known to keep frame pointers may also go down by a distance that means another stack: Go's
+/// `runtime.systemstack` calls on the stack of the thread, with the frame pointer still in the goroutine's.
 #[inline(always)]
 fn step_frame_pointer<M: Memory>(
     registers: Registers,
@@ -141,17 +147,19 @@ fn step_frame_pointer<M: Memory>(
     memory: &mut M,
 ) -> Result<Registers, Stop> {
     let fp = registers.fp;
+    let kept = matches!(otherwise, Stop::FramePointerBroken);
     // Only where frame pointers are the rule does zero mean the end; elsewhere rbp can hold any number.
-    if fp == 0 && matches!(otherwise, Stop::FramePointerBroken) {
+    if fp == 0 && kept {
         return Err(Stop::FramePointerEnd);
     }
-    if fp < registers.sp || fp & (WORD - 1) != 0 {
+    let least_down = if kept { OTHER_STACK } else { u64::MAX };
+    if fp & (WORD - 1) != 0 || fp < registers.sp && registers.sp.wrapping_sub(fp) < least_down {
         return Err(otherwise);
     }
     let Some(next) = memory.read_u64(fp) else {
         return Err(otherwise);
     };
-    if next != 0 && next <= fp {
+    if next != 0 && next <= fp && fp.wrapping_sub(next) < least_down {
         return Err(otherwise);
     }
     let Some(ip) = memory.read_u64(fp.wrapping_add(WORD)) else {

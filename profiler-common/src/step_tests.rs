@@ -220,6 +220,27 @@ fn frame_pointer_chain() {
     );
 }
 
+/// A chain of frame pointers may lead to a lower stack where frame pointers are kept, and only there.
+///
+/// ```text
+/// runtime.systemstack on the thread's stack: push rbp, which points into the goroutine's stack
+/// ```
+#[test]
+fn lower_stack() {
+    let mut words = [0; 1024];
+    words[1] = STACK + 64;
+    words[2] = 0x401005;
+    words[1000] = STACK + 8;
+    words[1001] = 0x402005;
+    let on_thread = Registers::interrupted(0x500, STACK + 7900, STACK + 8000);
+    let switched = registers(0x402005, STACK + 8016, STACK + 8);
+    check(on_thread, Rule::NO_CFI, &words, Ok(switched));
+    check(on_thread, Rule::NO_ROW, &words, Err(Stop::NoRow));
+    let caller = registers(0x401005, STACK + 24, STACK + 64);
+    check(switched, Rule::NO_CFI, &words, Ok(caller));
+    check(switched, Rule::NO_ROW, &words, Err(Stop::NoRow));
+}
+
 /// A walk ends with the reason that fits.
 #[test]
 fn stops() {

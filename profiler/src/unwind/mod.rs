@@ -46,3 +46,6 @@ use crate::binary::Binary;
 pub fn for_binary(binary: &Binary) -> Result<Rows, UnwindError> {
     sections::Sections::read(binary).map(|sections| rows_of(&sections.input()))
 }
+
+#[cfg(test)]
+mod tests;

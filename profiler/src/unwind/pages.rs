@@ -98,11 +98,12 @@ impl PublishedRegion {
 }
 
 impl Table {
-    /// Arranges rows. Pages exist from the first to the last row of each executable range.
+    /// Arranges rows. Pages exist from the first to the last row of each executable range; outside of them nothing is
+    /// known, as the last row says.
     pub fn new(rows: &Rows) -> Self {
         let mut builder = Builder {
             rows,
-            shards: vec![Vec::new()],
+            shards: Vec::new(),
             next: 0,
             in_force: Row::new(0, rows.gap_number()),
         };
@@ -256,3 +257,7 @@ fn runs_of_pages(rows: &Rows) -> Vec<Range<u64>> {
 
 const _: () = assert!(MAX_PAGE_ROWS <= MAX_SHARD_ROWS);
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(MAX_SHARD_ROWS));
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;

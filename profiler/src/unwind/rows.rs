@@ -246,6 +246,8 @@ impl Builder {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use profiler_common::{Cfa, SavedFp};
 
     use super::*;
@@ -257,8 +259,8 @@ mod tests {
     /// A rule holds from its row to the next; repeats take no row; outside nothing is known.
     #[test]
     fn find_and_merge() {
-        let text = [0x1000..0x9000];
-        let mut builder = Builder::new(&text, Rule::NO_ROW);
+        let text = 0x1000..0x9000;
+        let mut builder = Builder::new(slice::from_ref(&text), Rule::NO_ROW);
         for (start, rule) in [
             (0xfff, sp(4)),
             (0x1000, Rule::NO_ROW),
@@ -300,8 +302,8 @@ mod tests {
     /// More rules than a row can number: those that do not fit are unsupported, and counted.
     #[test]
     fn too_many_rules() {
-        let text = [0..1 << 20];
-        let mut builder = Builder::new(&text, Rule::NO_ROW);
+        let text = 0..1 << 20;
+        let mut builder = Builder::new(slice::from_ref(&text), Rule::NO_ROW);
         for n in 0..(1 << 16) + 5 {
             builder.push(n, sp(n as i32 + 1));
         }

@@ -29,6 +29,7 @@ pub(super) struct Sections {
     text: Vec<Range<u64>>,
     entry: Option<u64>,
     plts: Vec<Plt>,
+    keeps_frame_pointers: bool,
     unreadable: u32,
 }
 
@@ -73,6 +74,7 @@ impl Sections {
             text: &self.text,
             entry: self.entry,
             plts: &self.plts,
+            keeps_frame_pointers: self.keeps_frame_pointers,
             unreadable: self.unreadable,
         }
     }
@@ -90,7 +92,6 @@ impl Sections {
             .sections(endian, data)
             .map_err(|_| UnwindError::Malformed("section headers"))?;
         let mut debug_frame = None;
-        let mut has_gopclntab = false;
         for section in sections.iter() {
             let name = sections.section_name(endian, section).unwrap_or_default();
             if section.sh_type(endian) == SHT_NOBITS {
@@ -99,7 +100,7 @@ impl Sections {
             match name {
                 b".eh_frame" => self.eh_frame = self.load(file, endian, section, data),
                 b".debug_frame" => debug_frame = Some(section),
-                b".gopclntab" => has_gopclntab = true,
+                b".gopclntab" => self.keeps_frame_pointers = true,
                 b".text" => self.text_address = section.sh_addr(endian),
                 b".got" => self.data_address = section.sh_addr(endian),
                 b".plt" | b".plt.sec" | b".plt.got" => self.add_plt(file, endian, section, name),
@@ -108,7 +109,7 @@ impl Sections {
         }
         // What Go's compiler writes says nothing about rbp, which its code keeps as a frame pointer: the rows would
         // lead to frames from where no way leads on.
-        if let Some(section) = debug_frame.filter(|_| !has_gopclntab) {
+        if let Some(section) = debug_frame.filter(|_| !self.keeps_frame_pointers) {
             self.debug_frame = self.load(file, endian, section, data);
         }
         Ok(())

@@ -89,7 +89,7 @@ impl<'a> Entries<'a> {
         let mut reader = Reader::new(section.data);
         while !reader.is_empty() {
             match next(&mut reader, section.data.len() as u64) {
-                Some(framed) => entries.entry(framed, &mut known),
+                Some(framed) => entries.entry(&framed, &mut known),
                 None => {
                     entries.misses.push(Miss::Section);
                     break;
@@ -116,7 +116,7 @@ impl<'a> Entries<'a> {
         .run(function.start, end, builder);
     }
 
-    fn entry(&mut self, framed: Framed<'a>, known: &mut HashMap<u64, Option<u32>>) {
+    fn entry(&mut self, framed: &Framed<'a>, known: &mut HashMap<u64, Option<u32>>) {
         let mut body = framed.body;
         // An empty entry ends the section for some readers, but linkers have put it between others.
         if body.is_empty() {

@@ -15,6 +15,10 @@ mod reader;
 mod state;
 
 #[cfg(test)]
+mod hand_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod oracle_tests;
 
 use std::cmp::Reverse;
@@ -58,6 +62,8 @@ pub struct Input<'a> {
     pub entry: Option<u64>,
     /// Procedure linkage tables.
     pub plts: &'a [Plt],
+    /// Code that nothing describes keeps frame pointers, as Go's does.
+    pub keeps_frame_pointers: bool,
     /// Parts of the input that could not be read at all.
     pub unreadable: u32,
 }
@@ -87,7 +93,13 @@ pub fn rows_of(input: &Input<'_>) -> Rows {
     let eh_frame = Entries::scan(Kind::EhFrame, input);
     let debug_frame = Entries::scan(Kind::DebugFrame, input);
     let none = eh_frame.functions.is_empty() && debug_frame.functions.is_empty();
-    let mut builder = Builder::new(&text, if none { Rule::NO_CFI } else { Rule::NO_ROW });
+    let by_frame_pointer = none || input.keeps_frame_pointers;
+    let gap = if by_frame_pointer {
+        Rule::NO_CFI
+    } else {
+        Rule::NO_ROW
+    };
+    let mut builder = Builder::new(&text, gap);
     for _ in 0..input.unreadable {
         builder.miss(Miss::Section);
     }

@@ -100,13 +100,7 @@ impl State<'_> {
             // An undefined rbp is of no use to the caller, so it does no harm to keep what it is.
             RegisterState::Same | RegisterState::Undefined => Ok(SavedFp::Same),
             RegisterState::AtCfa(offset) => fit(offset).map(SavedFp::AtCfa),
-            RegisterState::At(expression) => match (register_plus(expression), cfa) {
-                (Some((FP, offset)), _) => fit(offset).map(SavedFp::AtFp),
-                (Some((SP, offset)), Cfa::Sp(cfa)) => {
-                    fit(offset.wrapping_sub(cfa.into())).map(SavedFp::AtCfa)
-                }
-                _ => Err(Miss::SavedFp),
-            },
+            RegisterState::At(expression) => saved_at(expression, cfa),
             RegisterState::Other => Err(Miss::SavedFp),
         }
     }
@@ -164,6 +158,22 @@ fn cfa_expression(expression: &[u8]) -> Result<Cfa, Miss> {
             })
         }
         _ => Err(Miss::CfaExpression),
+    }
+}
+
+/// rbp saved where an expression says.
+///
+/// gcc describes a function that realigns its stack with rbp at `*(rbp+0)`, and does not take that back when `leave`
+/// has restored rbp, so that at the `ret` the caller's rbp would be looked for in the caller's frame (libgcc crashes
+/// there). The CFA tells: a function that finds its frame by rsp has no use of rbp for that.
+fn saved_at(expression: &[u8], cfa: Cfa) -> Result<SavedFp, Miss> {
+    match (register_plus(expression), cfa) {
+        (Some((FP, _)), Cfa::Sp(_)) => Ok(SavedFp::Same),
+        (Some((FP, offset)), _) => fit(offset).map(SavedFp::AtFp),
+        (Some((SP, offset)), Cfa::Sp(cfa)) => {
+            fit(offset.wrapping_sub(cfa.into())).map(SavedFp::AtCfa)
+        }
+        _ => Err(Miss::SavedFp),
     }
 }
 
