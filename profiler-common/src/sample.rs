@@ -17,6 +17,10 @@ pub const MAX_USER_FRAMES: usize = 511;
 /// (`kernel.perf_event_max_stack`, 127).
 pub const MAX_KERNEL_FRAMES: usize = 127;
 
+/// Where a copy of the stack begins, in bytes below the stack pointer: the red zone (System V ABI for x86-64, section
+/// 3.2.2), in which gcc's epilogues leave the saved rbp for the rows of their last instructions.
+pub const RED_ZONE: u64 = 128;
+
 /// Words of stack in a copy: at most the rest of a page and all but one word of the next.
 pub const MAX_COPY_WORDS: usize = 512 + 511;
 
@@ -44,7 +48,8 @@ pub struct SampleHeader {
     pub pid: u32,
     /// Thread id.
     pub tid: u32,
-    /// How many user frames follow; in a copy, how many words: ip, sp, fp, and the stack from sp on.
+    /// How many user frames follow; in a copy, how many words: ip, sp, fp, and
+    /// the stack from [`RED_ZONE`] below sp on.
     pub user_frames: u16,
     /// How many kernel frames follow the user frames.
     pub kernel_frames: u16,

@@ -13,7 +13,7 @@ use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
     COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MappingRun,
-    ProcessRun, RecordKind, Registers, Rule, Scratch, Stop, step,
+    ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
 };
 
 use crate::window::{Stack, Window};
@@ -116,19 +116,19 @@ unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) ->
     // SAFETY: as the caller promises; the sizes are those that `frames` has room for.
     unsafe {
         let words = (&raw mut (*scratch).frames).cast::<u64>();
-        let sp = (*registers).sp & !(WORD - 1);
         words.write((*registers).ip);
-        words.add(1).write(sp);
+        words.add(1).write((*registers).sp);
+        let from = ((*registers).sp & !(WORD - 1)).wrapping_sub(RED_ZONE);
         words.add(2).write((*registers).fp);
         let mut copied = 0;
         // To the end of the page, between 8 and 4096 bytes; then the next page, if there is one.
-        let first = PAGE - (sp & (PAGE - WORD));
+        let first = PAGE - (from & (PAGE - WORD));
         let stack = words.add(COPY_REGISTERS);
-        if bpf_probe_read_user(stack.cast(), first as u32, sp as *const _) == 0 {
+        if bpf_probe_read_user(stack.cast(), first as u32, from as *const _) == 0 {
             copied = (first / WORD) as usize;
             let next = stack.add(copied & 1023).cast();
             let size = (PAGE - WORD) as u32;
-            if bpf_probe_read_user(next, size, sp.wrapping_add(first) as *const _) == 0 {
+            if bpf_probe_read_user(next, size, from.wrapping_add(first) as *const _) == 0 {
                 copied += (PAGE / WORD) as usize - 1;
             }
         }

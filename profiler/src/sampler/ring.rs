@@ -1,7 +1,7 @@
 //! Bytes from the ring to [`Event`]s; checks every length.
 
 use profiler_common::{
-    COMM_LEN, EXACT_FRAME, EventRecord, Memory, RecordKind, Registers, SampleHeader, Stop,
+    COMM_LEN, EXACT_FRAME, EventRecord, Memory, RED_ZONE, RecordKind, Registers, SampleHeader, Stop,
 };
 
 use crate::addr::{CodeAddr, ProcAddr};
@@ -59,13 +59,14 @@ pub(crate) struct StackCopy {
     pub(crate) sample: Sample,
     /// The user's registers.
     pub(crate) registers: Registers,
-    /// The words of the stack from the stack pointer on, as far as they could be copied.
+    /// The words of the stack from the red zone on, as far as they could be copied.
     pub(crate) stack: Vec<u64>,
 }
 
 impl Memory for &StackCopy {
     fn read_u64(&mut self, address: u64) -> Option<u64> {
-        let offset = address.wrapping_sub(self.registers.sp);
+        let first = (self.registers.sp & !7).wrapping_sub(RED_ZONE);
+        let offset = address.wrapping_sub(first);
         let word = offset.is_multiple_of(8).then_some(offset / 8)?;
         self.stack.get(usize::try_from(word).ok()?).copied()
     }
@@ -216,14 +217,14 @@ mod tests {
     /// A copy has registers and stack, and is read by address like the stack itself, but not beyond its ends.
     #[test]
     fn copied_stacks() {
-        let mut record = sample_record(&[0x401000, 0x7ffc_0010, 0x7ffc_0018, 11, 22], &[]);
+        let mut record = sample_record(&[0x401000, 0x7ffc_0090, 0x7ffc_0098, 11, 22], &[]);
         record[..4].copy_from_slice(&(RecordKind::StackCopy as u32).to_ne_bytes());
         let Some(Event::StackCopy(copy)) = decode(&record) else {
             panic!("not a copy: {record:?}");
         };
         assert_eq!(
             copy.registers,
-            Registers::interrupted(0x401000, 0x7ffc_0010, 0x7ffc_0018)
+            Registers::interrupted(0x401000, 0x7ffc_0090, 0x7ffc_0098)
         );
         let mut memory = &copy;
         let cases = [
