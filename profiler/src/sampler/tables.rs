@@ -139,7 +139,7 @@ impl Tables {
         for region in &published.regions {
             self.page_blocks.give(
                 region.first_page,
-                (region.end.0 - region.start.0 >> PAGE_SHIFT) as usize,
+                ((region.end.0 - region.start.0) >> PAGE_SHIFT) as usize,
                 now,
             );
         }
