@@ -15,6 +15,10 @@ use crate::sampler::Sample;
 const TRUST: Duration = Duration::from_secs(1);
 /// The same for the interrupted instruction, which is never junk.
 const TRUST_LEAF: Duration = Duration::from_millis(20);
+/// The least time between two reads of one process's mappings.
+const SHORTEST_TRUST: Duration = Duration::from_millis(1);
+/// The upper half of the address space is the kernel's, but for `[vsyscall]`, which is a mapping.
+const FIRST_KERNEL_ADDRESS: u64 = 1 << 63;
 
 /// All processes that have given samples or been asked for.
 #[derive(Debug, Default)]
@@ -26,6 +30,8 @@ pub(super) struct Processes {
     ended: Vec<u32>,
     sampled: u64,
     gone: u64,
+    /// Samples whose user stack led to what cannot be an address of user space.
+    broken_stacks: u64,
 }
 
 /// What is known of one process.
@@ -35,8 +41,24 @@ struct Known {
     comm: Option<String>,
     snapshot: Option<Arc<Snapshot>>,
     read_at: Option<Instant>,
+    /// When the mappings were first read since the process runs this program.
+    first_read_at: Option<Instant>,
     /// What the parent had mapped at the fork: all that is left of a child that ended before it was asked.
     inherited: Option<Arc<Snapshot>>,
+}
+
+impl Known {
+    /// Whether mappings that do not explain a sample were read longer ago than `trust`.
+    ///
+    /// A program that has just started maps its libraries in its first milliseconds, so it is trusted for as long as it
+    /// has been known, at most for `trust`: the reads of a process that never can be explained grow rarer with time.
+    fn is_out_of_date(&self, trust: Duration) -> bool {
+        let (Some(first), Some(last)) = (self.first_read_at, self.read_at) else {
+            return true;
+        };
+        let known_for = last.duration_since(first).max(SHORTEST_TRUST);
+        last.elapsed() >= trust.min(known_for)
+    }
 }
 
 impl Processes {
@@ -72,7 +94,7 @@ impl Processes {
             mapping: Some(aggregate.mappings.kernel()),
             address: address.0,
         }));
-        frames.extend(code_addresses(sample.user.iter()).map(|address| {
+        let user = code_addresses(sample.user.iter()).map(|address| {
             let mapping = snapshot
                 .as_ref()
                 .and_then(|snapshot| snapshot.lookup(address));
@@ -80,7 +102,12 @@ impl Processes {
                 mapping: mapping.map(|mapping| aggregate.mappings.user(pid, mapping)),
                 address: address.0,
             }
-        }));
+        });
+        let wanted = frames.len() + sample.user.len();
+        frames.extend(user.take_while(|frame| !is_junk(frame)));
+        if frames.len() < wanted {
+            self.broken_stacks += 1;
+        }
         aggregate.add(frames.into_iter(), sample.stack_end, &labels);
     }
 
@@ -155,6 +182,13 @@ impl Processes {
                 .take_warning()
                 .map(|warning| warning.to_string()),
         );
+        if self.broken_stacks > 0 {
+            notes.push(format!(
+                "{} stacks were cut at an address that is not in user space; \
+                 the code there keeps no frame pointer",
+                self.broken_stacks
+            ));
+        }
         let stats = self.resolver.stats();
         if stats.malformed_lines > 0 {
             notes.push(format!(
@@ -188,18 +222,18 @@ impl Processes {
         }
         let trust = trust(snapshot.as_deref()?, sample);
         let known = self.known.entry(pid).or_default();
-        let too_old = trust.is_some_and(|trust| {
-            known
-                .read_at
-                .is_none_or(|read_at| read_at.elapsed() >= trust)
-        });
-        if !too_old {
+        if !trust.is_some_and(|trust| known.is_out_of_date(trust)) {
             return snapshot;
         }
-        self.resolver.invalidate(pid);
-        known.snapshot = None;
+        known.read_at = Some(Instant::now());
         // The process may be gone by now; what was known of it then is still better than nothing.
-        self.snapshot(pid).or(snapshot)
+        if let Some(fresh) = self.resolver.refresh(pid)
+            && !fresh.mappings().is_empty()
+        {
+            known.snapshot = Some(Arc::clone(&fresh));
+            return Some(fresh);
+        }
+        snapshot
     }
 
     /// What is mapped in a process, as far as is known; asks the process the first time.
@@ -214,7 +248,9 @@ impl Processes {
         {
             return known.inherited.clone();
         }
-        known.read_at = Some(Instant::now());
+        let now = Instant::now();
+        known.read_at = Some(now);
+        known.first_read_at.get_or_insert(now);
         match self.resolver.snapshot(pid) {
             // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
             Some(snapshot) if !snapshot.mappings().is_empty() => {
@@ -247,6 +283,12 @@ fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
         let index = aggregate.mappings.user(pid, main);
         aggregate.mappings.add_main(index);
     }
+}
+
+/// Whether a frame of a user stack is not of user space. A walk by frame pointers goes astray where code keeps something
+/// else in that register; whatever it finds behind such an address is no caller either.
+fn is_junk(frame: &Frame) -> bool {
+    frame.mapping.is_none() && frame.address >= FIRST_KERNEL_ADDRESS
 }
 
 /// How old a snapshot may be that does not have all addresses of a sample; `None` if it has them.
