@@ -9,6 +9,7 @@ use super::counters::{Counters, add};
 use super::files::open_mapped;
 use super::kind::MappingKind;
 use super::mapping::Mapping;
+use super::maps::parse_maps;
 use super::procdir::ProcDir;
 use super::{OpenError, error::is_gone};
 use crate::addr::ProcAddr;
@@ -80,9 +81,14 @@ impl Source {
         if let Some(binary) = self.shared.binaries.find_inode(device, inode) {
             return Ok(binary);
         }
-        let directory = self.directory()?;
+        let directory = match self.directory() {
+            Err(OpenError::Gone) if mapping.kind == MappingKind::Vdso => {
+                return self.own_vdso(mapping);
+            }
+            directory => directory?,
+        };
         if mapping.kind == MappingKind::Vdso {
-            return self.vdso(&directory, mapping);
+            return self.vdso(&directory, mapping.start, mapping.limit);
         }
         let opened = open_mapped(&directory, mapping);
         if opened.link_denied {
@@ -106,8 +112,13 @@ impl Source {
     }
 
     /// The vDSO is no file; its bytes are taken from the process's memory.
-    fn vdso(&self, directory: &ProcDir, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
-        let image = read_memory(directory, mapping.start, mapping.limit)?;
+    fn vdso(
+        &self,
+        directory: &ProcDir,
+        start: ProcAddr,
+        limit: ProcAddr,
+    ) -> Result<Arc<Binary>, OpenError> {
+        let image = read_memory(directory, start, limit)?;
         let mut vdsos = self
             .shared
             .vdsos
@@ -119,6 +130,23 @@ impl Source {
         let binary = Arc::new(Binary::from_image(&image, "[vdso]")?);
         vdsos.push((image, Arc::clone(&binary)));
         Ok(binary)
+    }
+
+    /// The vDSO of this process for one that has gone: the kernel gives all processes of a kind the same. Those of
+    /// another kind (32-bit ones) have it at low addresses, and it is of another size.
+    fn own_vdso(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
+        let gone = |_| OpenError::Gone;
+        let mut own = ProcDir::open(&self.shared.proc_root, std::process::id()).map_err(gone)?;
+        let maps = parse_maps(&own.maps().map_err(gone)?);
+        let size = |start: ProcAddr, limit: ProcAddr| limit.0.saturating_sub(start.0);
+        let is_wide = |start: ProcAddr| start.0 > u64::from(u32::MAX);
+        let alike = maps.lines.iter().find(|line| {
+            MappingKind::of_name(&line.path) == MappingKind::Vdso
+                && size(line.start, line.limit) == size(mapping.start, mapping.limit)
+                && is_wide(line.start) == is_wide(mapping.start)
+        });
+        let line = alike.ok_or(OpenError::Gone)?;
+        self.vdso(&own, line.start, line.limit)
     }
 }
 
