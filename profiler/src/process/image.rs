@@ -81,15 +81,13 @@ impl Source {
         if let Some(binary) = self.shared.binaries.find_inode(device, inode) {
             return Ok(binary);
         }
-        let directory = match self.directory() {
-            Err(OpenError::Gone) if mapping.kind == MappingKind::Vdso => {
-                return self.own_vdso(mapping);
-            }
-            directory => directory?,
-        };
+        let directory = self.directory();
         if mapping.kind == MappingKind::Vdso {
-            return self.vdso(&directory, mapping.start, mapping.limit);
+            return directory
+                .and_then(|directory| self.vdso(&directory, mapping.start, mapping.limit))
+                .or_else(|error| self.own_vdso(mapping).map_err(|_| error));
         }
+        let directory = directory?;
         let opened = open_mapped(&directory, mapping);
         if opened.link_denied {
             add(&self.shared.counters.map_files_denied, 1);
@@ -132,7 +130,7 @@ impl Source {
         Ok(binary)
     }
 
-    /// The vDSO of this process for one that has gone: the kernel gives all processes of a kind the same. Those of
+    /// The vDSO of this process for one that has given up its memory: the kernel gives all processes of a kind the same. Those of
     /// another kind (32-bit ones) have it at low addresses, and it is of another size.
     fn own_vdso(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
         let gone = |_| OpenError::Gone;

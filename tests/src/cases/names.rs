@@ -94,12 +94,12 @@ fn rust_stacks() {
         &[
             (
                 &["<phases::Mixer as phases::Worker>::run", "phases::outer"],
-                0.25,
+                0.12,
             ),
             (&["phases::generic", "phases::outer"], 0.12),
             (
                 &["phases::with_closure::{{closure}}", "phases::apply"],
-                0.25,
+                0.12,
             ),
         ],
     );

@@ -48,7 +48,7 @@ const PROGRAMS: [Program; 9] = [
     },
     Program {
         name: "phases-go",
-        functions: &["main.leaf", "main.middle", "main.workA", "main.workB"],
+        functions: &["main.leaf", "main.workA", "main.workB", "main.outer"],
         source: Some(("main.leaf", "seed = mix(seed")),
         disassembled: "main.leaf",
         old_go_disassembles: true,

@@ -159,7 +159,7 @@ fn capabilities_are_given_up() {
     let program = fixture("spin-fp");
     let pid = target.pid.to_string();
     let cases: [&[&str]; 2] = [
-        &["-p", &pid],
+        &["-F", "997", "-p", &pid],
         &["-F", "997", "--", program.to_str().unwrap(), "100"],
     ];
     for args in cases {
@@ -170,6 +170,7 @@ fn capabilities_are_given_up() {
             assert!(Instant::now() < deadline, "{args:?}: {kept}");
             std::thread::sleep(Duration::from_millis(10));
         }
+        std::thread::sleep(Duration::from_millis(300));
         running.signal(Signal::INT);
         running.finish().profile();
     }
