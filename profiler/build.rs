@@ -70,10 +70,10 @@ fn watch(object: &Path) -> Result<(), String> {
     }
     // cargo takes a missing file for one that always changes, and would build the crate each time. The time
     // of its directory does what is wanted, if there is a directory.
-    if let Some(directory) = object.parent() {
-        if fs::create_dir_all(directory).is_ok() {
-            println!("cargo::rerun-if-changed={}", directory.display());
-        }
+    if let Some(directory) = object.parent()
+        && fs::create_dir_all(directory).is_ok()
+    {
+        println!("cargo::rerun-if-changed={}", directory.display());
     }
     Err(format!("there is no BPF object at {}", object.display()))
 }

@@ -5,6 +5,10 @@
 
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the attributes of the entry points hand the context over by value"
+)]
 
 mod emit;
 mod lifecycle;

@@ -145,11 +145,12 @@ mod tests {
             &config(Targets::Pids(vec![4_194_305]), 99),
             "there is no process 4194305",
         );
-        let zombie = std::process::Command::new("true").spawn().unwrap();
+        let mut zombie = std::process::Command::new("true").spawn().unwrap();
         while !ProcFs::new().has_ended(zombie.id()) {
             std::thread::yield_now();
         }
         check(&config(Targets::Pids(vec![zombie.id()]), 99), "zombie");
+        zombie.wait().unwrap();
         let own = std::process::id();
         let tid = std::thread::spawn(move || {
             let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         bail!("unknown argument `{argument}`: this task takes none");
     }
     for (name, step, arguments) in STEPS {
-        println!("{name} {}", arguments.join(" "));
+        println!("{}", [&[*name], *arguments].concat().join(" "));
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         step(&arguments).context(*name)?;
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{command, setup, workspace};
+use crate::{command, go, setup, workspace};
 
 /// One program to build.
 struct Variant {
@@ -29,6 +29,8 @@ enum Language {
     Cpp,
     Rust,
     Go,
+    /// The newest release, which is not the one that Debian has.
+    CurrentGo,
     Script,
 }
 
@@ -108,6 +110,7 @@ const VARIANTS: &[Variant] = &[
     ),
     variant("phases-go", PHASES_GO, Language::Go, ""),
     variant("phases-go-gnuid", PHASES_GO, Language::Go, GO_BUILD_ID),
+    variant("phases-go-current", PHASES_GO, Language::CurrentGo, ""),
     variant("short.sh", &["short.sh"], Language::Script, ""),
 ];
 
@@ -127,17 +130,18 @@ pub(crate) fn build() -> Result<PathBuf> {
     let origins = directory.join("built-from");
     fs::create_dir_all(&origins)
         .with_context(|| format!("could not create {}", origins.display()))?;
+    let current_go = go::ensure(&workspace::target())?;
     for variant in VARIANTS {
         let program = directory.join(variant.name);
         let origin = origins.join(variant.name);
-        let now = variant.origin(&program)?;
+        let now = variant.origin(&program, &current_go)?;
         if program.is_file() && fs::read_to_string(&origin).is_ok_and(|then| then == now) {
             continue;
         }
         println!("building {}", program.display());
         // Removed first: a process that still runs the old file keeps it, and a failure leaves nothing behind.
         let _ = fs::remove_file(&program);
-        command::check(&mut variant.command(&program))
+        command::check(&mut variant.command(&program, &current_go))
             .with_context(|| format!("could not build the target program {}", variant.name))?;
         fs::write(&origin, now).with_context(|| format!("could not write {}", origin.display()))?;
     }
@@ -145,14 +149,15 @@ pub(crate) fn build() -> Result<PathBuf> {
 }
 
 impl Variant {
-    fn command(&self, program: &Path) -> Command {
+    fn command(&self, program: &Path, current_go: &Path) -> Command {
         let keeps_frame_pointers = self.name.ends_with("-fp");
-        let (compiler, always, frame_pointers): (_, &[&str], &[&str]) = match self.language {
-            Language::C => ("gcc", FOR_C, C_FRAME_POINTERS),
-            Language::Cpp => ("g++", FOR_C, C_FRAME_POINTERS),
-            Language::Rust => ("rustc", FOR_RUST, RUST_FRAME_POINTERS),
-            Language::Go => ("go", &["build"], &[]),
-            Language::Script => ("install", &["-m", "755"], &[]),
+        let (compiler, always, frame_pointers): (&Path, &[&str], &[&str]) = match self.language {
+            Language::C => (Path::new("gcc"), FOR_C, C_FRAME_POINTERS),
+            Language::Cpp => (Path::new("g++"), FOR_C, C_FRAME_POINTERS),
+            Language::Rust => (Path::new("rustc"), FOR_RUST, RUST_FRAME_POINTERS),
+            Language::Go => (Path::new("go"), &["build"], &[]),
+            Language::CurrentGo => (current_go, &["build"], &[]),
+            Language::Script => (Path::new("install"), &["-m", "755"], &[]),
         };
         let mut command = Command::new(compiler);
         command::isolate(&mut command);
@@ -167,7 +172,7 @@ impl Variant {
             Language::C => command.arg("-o").arg(program).arg(source).args(["-ldl"]),
             _ => command.arg("-o").arg(program).arg(source),
         };
-        if matches!(self.language, Language::Go) {
+        if matches!(self.language, Language::Go | Language::CurrentGo) {
             // One file without a module, and nothing from or for other builds of the same person.
             command
                 .env("GO111MODULE", "off")
@@ -179,8 +184,8 @@ impl Variant {
     }
 
     /// All that the program depends on: the command and the text of the sources.
-    fn origin(&self, program: &Path) -> Result<String> {
-        let mut text = command::shown(&self.command(program));
+    fn origin(&self, program: &Path, current_go: &Path) -> Result<String> {
+        let mut text = command::shown(&self.command(program, current_go));
         for name in self.sources {
             let path = source(name);
             let source = fs::read_to_string(&path)
@@ -246,12 +251,13 @@ mod tests {
     #[test]
     fn origin_tells_variants_apart() {
         let program = Path::new("/nowhere/program");
+        let go = Path::new("/nowhere/go");
         let origins: BTreeSet<_> = VARIANTS
             .iter()
-            .map(|variant| variant.origin(program).unwrap())
+            .map(|variant| variant.origin(program, go).unwrap())
             .collect();
         assert_eq!(origins.len(), VARIANTS.len());
         let text = fs::read_to_string(source("target.h")).unwrap();
-        assert!(VARIANTS[0].origin(program).unwrap().ends_with(&text));
+        assert!(VARIANTS[0].origin(program, go).unwrap().ends_with(&text));
     }
 }

@@ -68,6 +68,11 @@ const TASKS: &[Task] = &[
         "run every test, the end-to-end suite as root included [FILTER]",
     ),
     task(
+        "test-memory",
+        test::memory,
+        "measure the memory that naming takes in a library of 300 MB (two minutes)",
+    ),
+    task(
         "fixtures",
         fixtures::run,
         "compile the programs that the end-to-end suite profiles",

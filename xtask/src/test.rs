@@ -47,8 +47,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let environment = [
         ("PROFILER_BIN", OsString::from(program)),
         ("PROFILER_FIXTURES", OsString::from(fixtures)),
-        ("PROFILER_SKIPS", OsString::from(&skips)),
         ("PROFILER_TOOLS", OsString::from(workspace::tools())),
+        ("PROFILER_SKIPS", OsString::from(&skips)),
     ];
     match command::as_root(suite.as_os_str(), &environment) {
         Ok(mut suite) => {
@@ -63,6 +63,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Err(reason) => skip_all(&suite, arguments, &format!("{reason:#}"), &mut tally)?,
     }
     conclude(&tally)
+}
+
+/// `cargo xtask test-memory`: too slow and too large for every run, so by hand.
+pub(crate) fn memory(arguments: &[String]) -> Result<()> {
+    if let Some(argument) = arguments.first() {
+        bail!("unknown argument `{argument}`: this task takes none");
+    }
+    setup::for_tests()?;
+    profiler::build()?;
+    let mut cargo = command::host_cargo();
+    cargo.args(["test", "--release", "--locked", "--package", "profiler"]);
+    cargo.args(["--lib", "--features", "slow-tests", "large_library"]);
+    cargo.args(["--", "--nocapture"]);
+    command::check(&mut cargo)
 }
 
 /// Prints what was skipped and the one closing line, and decides.
@@ -122,13 +136,16 @@ fn count(command: &mut Command, tally: &mut Tally) -> Result<()> {
 }
 
 /// Builds the suite as this person, so that root leaves no files in the target directory.
+///
+/// Together with the default members: cargo chooses the features of dependencies for all selected packages at
+/// once, and for the suite alone it would compile half of them a second time.
 fn build_suite() -> Result<PathBuf> {
     let mut cargo = command::host_cargo();
     cargo.args([
         "test",
-        "--package",
-        "profiler-tests",
-        "--lib",
+        "--workspace",
+        "--exclude",
+        "profiler-ebpf",
         "--no-run",
         "--locked",
     ]);
@@ -143,14 +160,17 @@ fn build_suite() -> Result<PathBuf> {
     }
     String::from_utf8_lossy(&output.stdout)
         .lines()
-        .find_map(executable)
+        .find_map(suite)
         .context("cargo built the end-to-end suite but named no program")
 }
 
-/// The program in a line of cargo's `--message-format=json`, if it is a test binary.
-fn executable(line: &str) -> Option<PathBuf> {
+/// The program in a line of cargo's `--message-format=json`, if it is the end-to-end suite.
+fn suite(line: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
+    if message["reason"] != "compiler-artifact"
+        || message["profile"]["test"] != true
+        || message["target"]["name"] != "profiler_tests"
+    {
         return None;
     }
     message["executable"].as_str().map(PathBuf::from)
@@ -169,24 +189,21 @@ fn skip_all(suite: &Path, arguments: &[String], reason: &str, tally: &mut Tally)
 mod tests {
     use std::path::PathBuf;
 
-    use super::executable;
+    use super::suite;
 
-    /// Of all that cargo reports, only the test binary is taken, not a library or an ordinary program.
+    /// Of all that cargo reports, only the suite is taken: not its library, nor the tests of another package.
     #[test]
-    fn test_binary_is_found_in_cargos_messages() {
-        let test =
-            r#"{"reason":"compiler-artifact","profile":{"test":true},"executable":"/t/suite"}"#;
-        assert_eq!(executable(test), Some(PathBuf::from("/t/suite")));
-        let library =
-            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":null}"#;
-        assert_eq!(executable(library), None);
-        let program =
-            r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/t/p"}"#;
-        assert_eq!(executable(program), None);
-        assert_eq!(
-            executable(r#"{"reason":"build-finished","success":true}"#),
-            None
-        );
-        assert_eq!(executable("not json"), None);
+    fn suite_is_found_in_cargos_messages() {
+        let check = |reason: &str, name: &str, is_test: bool, wanted: Option<&str>| {
+            let line = format!(
+                r#"{{"reason":"{reason}","target":{{"name":"{name}"}},"profile":{{"test":{is_test}}},"executable":"/t/a"}}"#
+            );
+            assert_eq!(suite(&line), wanted.map(PathBuf::from), "{line}");
+        };
+        check("compiler-artifact", "profiler_tests", true, Some("/t/a"));
+        check("compiler-artifact", "profiler_tests", false, None);
+        check("compiler-artifact", "profiler", true, None);
+        check("build-finished", "profiler_tests", true, None);
+        assert_eq!(suite("not json"), None);
     }
 }

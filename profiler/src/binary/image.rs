@@ -79,7 +79,8 @@ impl Binary {
         &self.file
     }
 
-    /// The path by which the process knows the file, without ` (deleted)`; not for opening it.
+    /// The path by which a process knows the file, without ` (deleted)`; not for opening it. Where processes
+    /// know it by different paths, this is that of the first one met.
     pub fn path(&self) -> &Path {
         &self.path
     }

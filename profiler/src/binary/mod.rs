@@ -31,6 +31,12 @@ mod open;
 mod placement;
 mod read_at;
 mod segment;
+mod table;
+
+#[cfg(test)]
+pub(crate) mod elf_builder;
+#[cfg(test)]
+mod tests;
 
 pub use build_id::{BuildId, ParseBuildIdError};
 pub use cache::BinaryCache;

@@ -18,6 +18,7 @@ use clap::Parser;
 use args::Args;
 
 use crate::config::ConfigError;
+use crate::symbolize;
 
 /// What was typed makes no sense; clap exits with the same.
 const WRONG_USAGE: u8 = 2;
@@ -27,6 +28,7 @@ const NO_SAMPLES: u8 = 3;
 /// Parses the command line, does what it says, and tells how that went.
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    symbolize::silence_caught_panics();
     let result = match args.generate {
         Some(what) => generate::generate(what).map(|()| ExitCode::SUCCESS),
         None => {

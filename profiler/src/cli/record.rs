@@ -1,7 +1,5 @@
 //! The main job: sample, write the profile, say what it is made of.
 
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::{Child, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -16,7 +14,7 @@ use super::{NO_SAMPLES, values};
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::launch::HeldCommand;
-use crate::output::Destination;
+use crate::output::{self, Destination};
 use crate::pipeline::{Ended, Recording};
 use crate::privileges;
 use crate::sampler::{SamplerError, Targets};
@@ -178,14 +176,7 @@ fn keep_verifier_log(error: anyhow::Error) -> anyhow::Error {
     let Some(SamplerError::Rejected { log, .. }) = error.downcast_ref() else {
         return error;
     };
-    let kept = tempfile::Builder::new()
-        .prefix("profiler-verifier-")
-        .suffix(".log")
-        .tempfile()
-        .and_then(|mut file: tempfile::NamedTempFile<File>| {
-            file.write_all(log.as_bytes())?;
-            Ok(file.keep()?.1)
-        });
+    let kept = output::keep("profiler-verifier-", ".log", log.as_bytes());
     match kept {
         Ok(path) => error.context(format!(
             "please report this kernel with the verifier's log, which is in {}",

@@ -1,24 +1,24 @@
 //! Ctrl-C and SIGTERM: the first ends sampling, the second ends the program.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
 /// Becomes readable with the first signal.
 #[derive(Debug)]
 pub(super) struct StopSignal {
-    reader: UnixStream,
+    reader: OwnedFd,
 }
 
 impl StopSignal {
     /// Takes the signals over from now on.
     pub(super) fn register() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let seen = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // The order matters: the second signal finds the flag that the first has set, and exits like a program

@@ -74,6 +74,16 @@ impl Destination {
     }
 }
 
+/// Writes something for later reading to a new file among the temporary ones, and tells which.
+pub(crate) fn keep(prefix: &str, suffix: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let mut file = tempfile::Builder::new()
+        .prefix(prefix)
+        .suffix(suffix)
+        .tempfile()?;
+    file.write_all(bytes)?;
+    Ok(file.keep()?.1)
+}
+
 fn write_stdout(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;

@@ -10,12 +10,11 @@ use crate::aggregate::{Aggregate, Frame, Labels};
 use crate::process::{ProcFs, Resolver, Snapshot};
 use crate::sampler::Sample;
 
-/// How long a process's mappings are taken for complete although a caller's address is in none of them. Stacks
-/// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample.
+/// How long a process's mappings are taken for complete although the address of a caller is in none of them. Stacks
+/// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample. The
+/// interrupted instruction is never junk; for it the resolver's own limit is enough.
 const TRUST: Duration = Duration::from_secs(1);
-/// The same for the interrupted instruction, which is never junk.
-const TRUST_LEAF: Duration = Duration::from_millis(20);
-/// The least time between two reads of one process's mappings.
+/// The least time between two such reads of one process's mappings.
 const SHORTEST_TRUST: Duration = Duration::from_millis(1);
 /// The upper half of the address space is the kernel's, but for `[vsyscall]`, which is a mapping.
 const FIRST_KERNEL_ADDRESS: u64 = 1 << 63;
@@ -39,10 +38,9 @@ pub(super) struct Processes {
 struct Known {
     sampled: bool,
     comm: Option<String>,
-    snapshot: Option<Arc<Snapshot>>,
-    read_at: Option<Instant>,
-    /// When the mappings were first read since the process runs this program.
-    first_read_at: Option<Instant>,
+    /// When its mappings were read again for the first time since the process runs this program.
+    first_refreshed_at: Option<Instant>,
+    refreshed_at: Option<Instant>,
     /// What the parent had mapped at the fork: all that is left of a child that ended before it was asked.
     inherited: Option<Arc<Snapshot>>,
 }
@@ -53,7 +51,7 @@ impl Known {
     /// A program that has just started maps its libraries in its first milliseconds, so it is trusted for as long as it
     /// has been known, at most for `trust`: the reads of a process that never can be explained grow rarer with time.
     fn is_out_of_date(&self, trust: Duration) -> bool {
-        let (Some(first), Some(last)) = (self.first_read_at, self.read_at) else {
+        let (Some(first), Some(last)) = (self.first_refreshed_at, self.refreshed_at) else {
             return true;
         };
         let known_for = last.duration_since(first).max(SHORTEST_TRUST);
@@ -113,10 +111,7 @@ impl Processes {
 
     /// A process has a new child, which begins with a copy of its memory.
     pub(super) fn forked(&mut self, parent: u32, child: u32) {
-        let inherited = self
-            .known
-            .get(&parent)
-            .and_then(|parent| parent.snapshot.clone().or_else(|| parent.inherited.clone()));
+        let inherited = self.snapshot(parent);
         self.known.insert(
             child,
             Known {
@@ -206,59 +201,36 @@ impl Processes {
         notes
     }
 
-    /// The mappings to look a sample's addresses up in.
-    ///
-    /// They are read again when they do not explain the sample and are older than that may be.
+    /// The mappings to look a sample's addresses up in; read again when they do not explain the sample.
     fn snapshot_for(&mut self, sample: &Sample<'_>) -> Option<Arc<Snapshot>> {
         let pid = sample.pid;
-        let first = self.known.get(&pid).is_none_or(|known| !known.sampled);
-        if first {
-            self.known.entry(pid).or_default().sampled = true;
-            self.sampled += 1;
-        }
         let snapshot = self.snapshot(pid);
-        if first && snapshot.is_none() && !sample.user.is_empty() {
-            self.gone += 1;
+        let known = self.known.entry(pid).or_default();
+        if !std::mem::replace(&mut known.sampled, true) {
+            self.sampled += 1;
+            self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
         }
         let trust = trust(snapshot.as_deref()?, sample);
-        let known = self.known.entry(pid).or_default();
         if !trust.is_some_and(|trust| known.is_out_of_date(trust)) {
             return snapshot;
         }
-        known.read_at = Some(Instant::now());
+        let now = Instant::now();
+        known.first_refreshed_at.get_or_insert(now);
+        known.refreshed_at = Some(now);
         // The process may be gone by now; what was known of it then is still better than nothing.
-        if let Some(fresh) = self.resolver.refresh(pid)
-            && !fresh.mappings().is_empty()
-        {
-            known.snapshot = Some(Arc::clone(&fresh));
-            return Some(fresh);
-        }
-        snapshot
+        self.resolver
+            .refresh(pid)
+            .filter(|new| !new.mappings().is_empty())
+            .or(snapshot)
     }
 
-    /// What is mapped in a process, as far as is known; asks the process the first time.
-    fn snapshot(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
-        let known = self.known.entry(pid).or_default();
-        if known.snapshot.is_some() {
-            return known.snapshot.clone();
-        }
-        if known
-            .read_at
-            .is_some_and(|read_at| read_at.elapsed() < TRUST_LEAF)
-        {
-            return known.inherited.clone();
-        }
-        let now = Instant::now();
-        known.read_at = Some(now);
-        known.first_read_at.get_or_insert(now);
-        match self.resolver.snapshot(pid) {
-            // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
-            Some(snapshot) if !snapshot.mappings().is_empty() => {
-                known.snapshot = Some(Arc::clone(&snapshot));
-                Some(snapshot)
-            }
-            _ => known.inherited.clone(),
-        }
+    /// What is mapped in a process, as far as is known.
+    fn snapshot(&self, pid: u32) -> Option<Arc<Snapshot>> {
+        // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
+        self.resolver
+            .snapshot(pid)
+            .filter(|snapshot| !snapshot.mappings().is_empty())
+            .or_else(|| self.known.get(&pid)?.inherited.clone())
     }
 
     /// Name of the process; that of the sampled thread when the process cannot be asked any more.
@@ -295,7 +267,7 @@ fn is_junk(frame: &Frame) -> bool {
 fn trust(snapshot: &Snapshot, sample: &Sample<'_>) -> Option<Duration> {
     let mut addresses = code_addresses(sample.user.iter());
     if !snapshot.contains(addresses.next()?) {
-        return Some(TRUST_LEAF);
+        return Some(Duration::ZERO);
     }
     let all_known = addresses.all(|address| snapshot.contains(address));
     (!all_known).then_some(TRUST)

@@ -19,6 +19,10 @@ use crate::symbolize::{Detail, Miss, Named, Options, Source, Symbolizer};
 const KERNEL_START: u64 = 1 << 63;
 const KERNEL_LIMIT: u64 = u64::MAX;
 
+/// Stack for reading debug information, in bytes: the library for it recurses once per level of inlining, and a
+/// binary made to hurt has hundreds of thousands. Only what is used takes memory.
+const DEEP_STACK: usize = 256 << 20;
+
 /// Names all frames and returns the profile, gzipped.
 pub(super) fn write_up(
     config: &Config,
@@ -90,14 +94,40 @@ fn name_frames(detail: Detail, frames: &[Frame], places: &[&Place]) -> Vec<Named
             Err(miss) => names[position] = Err(miss),
         }
     }
-    for group in groups.into_values() {
-        let mut symbolizer = Symbolizer::new(group.detail(detail), Options::default());
-        let answers = symbolizer.symbolize(&group.source, &group.addresses);
-        for (position, named) in group.positions.into_iter().zip(answers) {
-            names[position] = named;
-        }
+    let (kernel, others): (Vec<Group>, Vec<Group>) = groups
+        .into_values()
+        .partition(|group| matches!(group.source, Source::Kernel));
+    for (position, named) in ask_all(&kernel, &others, detail) {
+        names[position] = named;
     }
     names
+}
+
+/// Asks for the kernel's names and all others at the same time; returns them with the positions of their frames.
+fn ask_all(kernel: &[Group], others: &[Group], detail: Detail) -> Vec<(usize, Named)> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("names".to_owned())
+            .stack_size(DEEP_STACK)
+            .spawn_scoped(scope, || ask(others, detail));
+        let mut answers = ask(kernel, detail);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(others)) => answers.extend(others),
+            // No thread to be had (or it failed): slower, and less safe against debug information made to hurt.
+            Ok(Err(_)) | Err(_) => answers.extend(ask(others, detail)),
+        }
+        answers
+    })
+}
+
+fn ask(groups: &[Group], detail: Detail) -> Vec<(usize, Named)> {
+    let mut answers = Vec::new();
+    for group in groups {
+        let symbolizer = Symbolizer::new(group.detail(detail), Options::default());
+        let names = symbolizer.symbolize(&group.source, &group.addresses);
+        answers.extend(group.positions.iter().copied().zip(names));
+    }
+    answers
 }
 
 /// Addresses of one source.
@@ -186,7 +216,7 @@ fn lines(named: &Named) -> Vec<Line<'_>> {
             name: &function.name,
             system_name: &function.system_name,
             file: &function.file,
-            line: function.line.into(),
+            line: function.line,
             start_line: 0,
         })
         .collect()

@@ -1,6 +1,8 @@
 //! The rules of the writer, on data made by hand; dumps of whole profiles are kept in `golden/`.
 //!
 //! Whether pprof's own tools agree is tested in the crate `profiler-tests`.
+//!
+//! Long because each case states its whole profile.
 
 use std::fs;
 use std::io::Read as _;

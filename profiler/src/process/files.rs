@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::kind::MappingKind;
 use super::mapping::Mapping;
-use super::maps::{Device, MapsLine};
+use super::maps_line::{Device, MapsLine};
 use super::procdir::ProcDir;
 use super::{OpenError, error::is_gone};
 use crate::addr::ProcAddr;

@@ -23,8 +23,8 @@ const MAX_VDSO: u64 = 1 << 20;
 pub(super) struct Shared {
     pub(super) proc_root: PathBuf,
     pub(super) binaries: BinaryCache,
-    /// The vDSOs met so far, by content: one for each kind of program that runs.
-    pub(super) vdsos: Mutex<Vec<(Box<[u8]>, Arc<Binary>)>>,
+    /// The vDSOs met so far: one for each kind of program that runs.
+    pub(super) vdsos: Mutex<Vec<Vdso>>,
     pub(super) counters: Counters,
     pub(super) warned: AtomicBool,
     pub(super) page_size: u64,
@@ -32,6 +32,13 @@ pub(super) struct Shared {
     pub(super) recheck_after: Duration,
     /// How long a failure that may pass is not tried again.
     pub(super) retry_after: Duration,
+}
+
+/// A vDSO, known by its content.
+#[derive(Debug)]
+pub(super) struct Vdso {
+    image: Box<[u8]>,
+    binary: Arc<Binary>,
 }
 
 /// Which process a mapping was read from.
@@ -53,15 +60,14 @@ pub(super) struct Image {
 impl Source {
     /// Opens the binary of one of this process's mappings.
     pub(super) fn open(&self, mapping: &Mapping) -> Result<Image, OpenError> {
-        let binary = self.binary(mapping);
+        if !mapping.kind.has_image() {
+            return Err(OpenError::NoFile);
+        }
         let counters = &self.shared.counters;
-        let counter = if binary.is_ok() {
-            &counters.opened
-        } else {
-            &counters.not_opened
-        };
-        add(counter, 1);
-        let binary = binary?;
+        let binary = self
+            .binary(mapping)
+            .inspect(|_| add(&counters.opened, 1))
+            .inspect_err(|_| add(&counters.not_opened, 1))?;
         let placement = Placement::find(
             &binary,
             mapping.file_range(),
@@ -72,9 +78,6 @@ impl Source {
     }
 
     fn binary(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
-        if !mapping.kind.has_image() {
-            return Err(OpenError::NoFile);
-        }
         // An inode that is held open is not given to another file, so this is the mapped one. It even
         // answers for a process that has gone since its mappings were read.
         let (device, inode) = (mapping.device.st_dev(), mapping.inode);
@@ -122,11 +125,14 @@ impl Source {
             .vdsos
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, binary)) = vdsos.iter().find(|(bytes, _)| *bytes == image) {
-            return Ok(Arc::clone(binary));
+        if let Some(known) = vdsos.iter().find(|vdso| vdso.image == image) {
+            return Ok(Arc::clone(&known.binary));
         }
         let binary = Arc::new(Binary::from_image(&image, "[vdso]")?);
-        vdsos.push((image, Arc::clone(&binary)));
+        vdsos.push(Vdso {
+            image,
+            binary: Arc::clone(&binary),
+        });
         Ok(binary)
     }
 

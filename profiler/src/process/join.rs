@@ -4,7 +4,7 @@
 //! program moves its code onto huge pages.
 
 use super::kind::MappingKind;
-use super::maps::MapsLine;
+use super::maps_line::MapsLine;
 use crate::addr::{FileOffset, ProcAddr};
 
 /// One or more adjacent lines that are one mapping.

@@ -1,14 +1,15 @@
 //! From the lines of a maps file to the mappings of a process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::image::Source;
 use super::join::{Joined, join_executable};
 use super::main_binary::MappedFile;
-use super::mapping::{Mapping, Parts};
-use super::maps::MapsLine;
+use super::mapping::Mapping;
+use super::maps_line::MapsLine;
 use super::name::Name;
+use super::parts::Parts;
 use super::procdir::ProcDir;
 use crate::binary::FileRange;
 
@@ -59,7 +60,7 @@ pub(super) fn mappings(
 
 /// Lines that say nothing about executable memory, and nothing about where a binary lies, are left out.
 pub(super) fn relevant(lines: Vec<MapsLine>) -> Vec<MapsLine> {
-    let executable: std::collections::HashSet<MappedFile> = lines
+    let executable: HashSet<MappedFile> = lines
         .iter()
         .filter(|line| line.permissions.execute && line.inode != 0)
         .map(|line| (line.device, line.inode))

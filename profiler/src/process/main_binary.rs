@@ -1,7 +1,7 @@
 //! Which of a process's files is its main binary.
 
 use super::auxv::{Auxv, words};
-use super::maps::{Device, MapsLine};
+use super::maps_line::{Device, MapsLine};
 use super::procdir::ProcDir;
 use crate::addr::ProcAddr;
 use crate::binary::ReadAt;

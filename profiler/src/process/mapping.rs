@@ -3,15 +3,15 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use super::OpenError;
 use super::files::map_files_link;
-use super::image::{Image, Source};
+use super::image::Image;
 use super::kind::MappingKind;
-use super::maps::{Device, Permissions};
+use super::maps_line::{Device, Permissions};
 use super::name::memfd_name;
+use super::parts::Parts;
 use crate::addr::{ElfAddr, FileOffset, ProcAddr};
 use crate::binary::{Binary, BuildId, FileRange};
 
@@ -57,35 +57,6 @@ pub struct ProfileRange {
     pub offset: FileOffset,
 }
 
-/// What a mapping needs to open its binary.
-#[derive(Debug)]
-pub(super) struct Parts {
-    /// The range that `map_files` knows; that of one line, of possibly several.
-    pub(super) link: (ProcAddr, ProcAddr),
-    /// All ranges of the same file in the process, this one included.
-    pub(super) siblings: Arc<[FileRange]>,
-    pub(super) source: Arc<Source>,
-    pub(super) image: OnceLock<Result<Image, Arc<OpenError>>>,
-    /// A failure that may pass, and when it was met.
-    pub(super) failure: Mutex<Option<(Instant, Arc<OpenError>)>>,
-}
-
-impl Parts {
-    pub(super) fn new(
-        link: (ProcAddr, ProcAddr),
-        siblings: Arc<[FileRange]>,
-        source: Arc<Source>,
-    ) -> Self {
-        Self {
-            link,
-            siblings,
-            source,
-            image: OnceLock::new(),
-            failure: Mutex::default(),
-        }
-    }
-}
-
 impl Mapping {
     /// The binary that is mapped here, opened at the first call; `None` when there is none or it cannot be
     /// opened. A failure that may pass is tried again a second later at the earliest.
@@ -98,11 +69,7 @@ impl Mapping {
         match self.parts.image.get() {
             Some(Ok(_)) => None,
             Some(Err(error)) => Some(Arc::clone(error)),
-            None => {
-                let failure = self.parts.failure.lock();
-                let failure = failure.unwrap_or_else(PoisonError::into_inner);
-                failure.as_ref().map(|(_, error)| Arc::clone(error))
-            }
+            None => self.parts.last_failure(),
         }
     }
 
@@ -216,37 +183,7 @@ impl Mapping {
     fn image(&self) -> Option<&Image> {
         match self.parts.image.get() {
             Some(image) => image.as_ref().ok(),
-            None => self.open_image(),
+            None => self.parts.open(self),
         }
-    }
-
-    #[cold]
-    fn open_image(&self) -> Option<&Image> {
-        let Parts {
-            source,
-            image,
-            failure,
-            ..
-        } = &self.parts;
-        // Held while opening, so that only one thread does it.
-        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-        if image.get().is_none() {
-            let retry_after = source.shared.retry_after;
-            let recent = |(at, _): &(Instant, _)| at.elapsed() < retry_after;
-            if failure.as_ref().is_some_and(recent) {
-                return None;
-            }
-            match source.open(self) {
-                Err(error) if error.is_transient() => {
-                    *failure = Some((Instant::now(), Arc::new(error)));
-                    return None;
-                }
-                result => {
-                    *failure = None;
-                    image.get_or_init(|| result.map_err(Arc::new));
-                }
-            }
-        }
-        image.get()?.as_ref().ok()
     }
 }

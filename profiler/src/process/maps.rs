@@ -1,57 +1,17 @@
-//! The text of `/proc/PID/maps`, line by line. What a line's name means is left to `kind` and `name`.
+//! The text of `/proc/PID/maps`, line by line. What a line says is left to `maps_line`, `kind`
+//! and `name`.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::maps_line::{Device, MapsLine, Permissions};
 use crate::addr::{FileOffset, ProcAddr};
 
 /// No line that a kernel writes is longer: a path has at most 4,095 bytes, of which each may be written as
 /// four, behind less than a hundred bytes of other fields.
 const MAX_LINE: usize = 4 * 4096 + 256;
-
-/// One line of `/proc/PID/maps`, or what a memory-mapping event of the kernel says.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MapsLine {
-    /// The first address.
-    pub start: ProcAddr,
-    /// The first address behind the range.
-    pub limit: ProcAddr,
-    /// What may be done with the memory.
-    pub permissions: Permissions,
-    /// Where in the file the range begins; no meaning for memory that is no file's.
-    pub offset: FileOffset,
-    /// The file system that the file is on.
-    pub device: Device,
-    /// The file's inode number; 0 for memory that is no file's.
-    pub inode: u64,
-    /// The name as the kernel wrote it: with `\012` for each newline, and with ` (deleted)`.
-    pub path: Arc<Path>,
-}
-
-/// The permission column of a maps line.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
-pub struct Permissions {
-    /// `r`
-    pub read: bool,
-    /// `w`
-    pub write: bool,
-    /// `x`
-    pub execute: bool,
-    /// `s` instead of `p`: writes are seen by others.
-    pub shared: bool,
-}
-
-/// A device number as the kernel writes it in a maps line.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
-pub struct Device {
-    /// The major number.
-    pub major: u32,
-    /// The minor number.
-    pub minor: u32,
-}
 
 /// All lines of a maps file, and how many could not be used.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -145,69 +105,4 @@ fn decimal(digits: &[u8]) -> Option<u64> {
         let digit = char::from(digit).to_digit(10)?;
         value.checked_mul(10)?.checked_add(digit.into())
     })
-}
-
-impl MapsLine {
-    /// Whether both lines show the same file.
-    pub(super) fn same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode, &self.path) == (other.device, other.inode, &other.path)
-    }
-}
-
-impl Permissions {
-    fn parse(field: &[u8]) -> Option<Self> {
-        let flag = |byte, set| match byte {
-            b'-' => Some(false),
-            byte if byte == set => Some(true),
-            _ => None,
-        };
-        let &[read, write, execute, shared] = field else {
-            return None;
-        };
-        Some(Self {
-            read: flag(read, b'r')?,
-            write: flag(write, b'w')?,
-            execute: flag(execute, b'x')?,
-            shared: match shared {
-                b's' => true,
-                b'p' => false,
-                _ => return None,
-            },
-        })
-    }
-}
-
-impl fmt::Display for Permissions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flag = |set, letter| if set { letter } else { '-' };
-        write!(
-            f,
-            "{}{}{}{}",
-            flag(self.read, 'r'),
-            flag(self.write, 'w'),
-            flag(self.execute, 'x'),
-            if self.shared { 's' } else { 'p' }
-        )
-    }
-}
-
-impl Device {
-    /// The device of a `st_dev`.
-    pub(super) fn of(st_dev: u64) -> Self {
-        Self {
-            major: rustix::fs::major(st_dev),
-            minor: rustix::fs::minor(st_dev),
-        }
-    }
-
-    /// The `st_dev` of this device.
-    pub(super) fn st_dev(self) -> u64 {
-        rustix::fs::makedev(self.major, self.minor)
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02x}:{:02x}", self.major, self.minor)
-    }
 }

@@ -31,20 +31,27 @@ mod lifetime;
 mod main_binary;
 mod mapping;
 mod maps;
+mod maps_line;
 mod name;
+mod parts;
 mod perf_map;
 mod procdir;
 mod procfs;
 mod resolver;
 mod slot;
 mod snapshot;
+mod state;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use counters::{ResolverStats, Warning};
 pub use error::{OpenError, ProcessError};
 pub use files::openable_path;
 pub use kind::MappingKind;
 pub use mapping::{Mapping, ProfileRange};
-pub use maps::{Device, Maps, MapsLine, Permissions, parse_maps};
+pub use maps::{Maps, parse_maps};
+pub use maps_line::{Device, MapsLine, Permissions};
 pub use procfs::ProcFs;
 pub use resolver::Resolver;
 pub use snapshot::Snapshot;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{is_file_at, map_files_link};
 use super::kind::{DELETED, MEMFD, MappingKind};
-use super::maps::MapsLine;
+use super::maps_line::MapsLine;
 use super::procdir::ProcDir;
 
 /// How the kernel writes a newline in a maps line.

@@ -53,10 +53,13 @@ impl ProcDir {
 
     /// Finds the thread to see the process's memory through, for a directory whose maps are not needed.
     pub(super) fn choose_view(&mut self) {
-        // The auxiliary vector is the smallest file that is empty without memory.
-        if self.auxv().is_ok_and(|auxv| auxv.is_empty()) {
-            // A process that has ended altogether has no view at all.
-            let _ = self.maps();
+        // The auxiliary vector is the smallest file that needs the memory; without, it is empty or missing.
+        if self.auxv().is_ok_and(|auxv| !auxv.is_empty()) {
+            return;
+        }
+        if let Err(errno) = self.maps() {
+            // The process is ending altogether; whatever is asked for next will say so.
+            log::debug!("no thread to see the process through: {errno}");
         }
     }
 

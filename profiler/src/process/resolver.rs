@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::counters::{Counters, ResolverStats, Warning};
 use super::image::Shared;
 use super::mapping::Mapping;
-use super::maps::MapsLine;
+use super::maps_line::MapsLine;
 use super::slot::Slot;
 use super::{ProcFs, ProcessError, Snapshot};
 use crate::addr::ProcAddr;

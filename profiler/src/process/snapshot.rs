@@ -6,7 +6,8 @@ use super::image::Source;
 use super::layout;
 use super::main_binary::{MappedFile, main_file};
 use super::mapping::Mapping;
-use super::maps::{Maps, MapsLine};
+use super::maps::Maps;
+use super::maps_line::MapsLine;
 use super::procdir::ProcDir;
 use crate::addr::{FileOffset, ProcAddr};
 

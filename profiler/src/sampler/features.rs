@@ -82,7 +82,7 @@ mod tests {
             return;
         }
         let offset = kernel_struct_offset("task_struct", "tgid").unwrap();
-        assert!(offset > 0 && offset % 4 == 0, "{offset}");
+        assert!(offset > 0 && offset.is_multiple_of(4), "{offset}");
         let error = kernel_struct_offset("task_struct", "no_such_member").unwrap_err();
         assert!(error.contains("no_such_member"), "{error}");
     }

@@ -1,4 +1,6 @@
 //! Each rule is broken once in an otherwise good profile, and the check must name it.
+//!
+//! Long because each rule of the writer has a broken profile here.
 
 use std::io::Write as _;
 

@@ -2,6 +2,8 @@
 //!
 //! The samples are made by hand: a program in C tells two addresses of its own stack, and its maps file is read here. So
 //! this needs gcc, LLD and the three programs, but no rights and no BPF.
+//!
+//! Long because each case is a dialogue with three programs.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};

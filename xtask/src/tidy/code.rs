@@ -53,7 +53,8 @@ pub(super) fn has_word(line: &str, word: &str) -> bool {
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/")
+    let ends = ["/tests.rs", "_tests.rs", "/test_support.rs"];
+    ends.iter().any(|end| path.ends_with(end)) || path.contains("/tests/")
 }
 
 /// Replaces comments and the insides of literals by spaces, keeping every line break.
@@ -170,6 +171,10 @@ mod tests {
         let text = "fn a() {}\n\n#[cfg(test)]\nmod tests {}\n";
         assert_eq!(Code::new("src/a.rs", text).shipped().count(), 2);
         assert_eq!(Code::new("src/a/tests.rs", text).shipped().count(), 0);
+        assert_eq!(
+            Code::new("src/a/test_support.rs", text).shipped().count(),
+            0
+        );
         assert_eq!(Code::new("src/a/tests/cases.rs", text).shipped().count(), 0);
     }
 

@@ -5,6 +5,9 @@ use super::{Finding, Source};
 /// More than this is more than one topic, nearly always.
 const LONGEST: usize = 400;
 
+/// A file of tests may hold a long table.
+const LONGEST_TESTS: usize = 800;
+
 /// How a file says why it is longer.
 const EXCUSE: &str = "//! Long because ";
 
@@ -27,14 +30,16 @@ pub(super) fn begins_with_what_it_is(source: &Source) -> Vec<Finding> {
 /// A file has one topic.
 pub(super) fn is_not_too_long(source: &Source) -> Vec<Finding> {
     let length = source.text.lines().count();
+    let is_tests = source.code.shipped().next().is_none();
+    let limit = if is_tests { LONGEST_TESTS } else { LONGEST };
     let is_excused = source.text.lines().any(|line| line.starts_with(EXCUSE));
-    if !source.is_rust() || source.is_generated() || length <= LONGEST || is_excused {
+    if !source.is_rust() || source.is_generated() || length <= limit || is_excused {
         return Vec::new();
     }
     let message = format!(
-        "{length} lines: split the file by topic, or write `{EXCUSE}…` in its head (limit {LONGEST})"
+        "{length} lines: split the file by topic, or write `{EXCUSE}…` in its head (limit {limit})"
     );
-    vec![Finding::new(LONGEST + 1, message)]
+    vec![Finding::new(limit + 1, message)]
 }
 
 /// Modules of the profiler are called after what they are about.
@@ -114,8 +119,8 @@ pub(super) fn shared_structs_have_a_size(source: &Source) -> Vec<Finding> {
 mod tests {
     use super::super::lines;
     use super::{
-        EXCUSE, LONGEST, begins_with_what_it_is, common_has_no_dependency, has_a_name,
-        is_not_too_long, shared_structs_have_a_size,
+        EXCUSE, LONGEST, LONGEST_TESTS, begins_with_what_it_is, common_has_no_dependency,
+        has_a_name, is_not_too_long, shared_structs_have_a_size,
     };
 
     /// No complaint.
@@ -143,6 +148,12 @@ mod tests {
         assert_eq!(
             lines(is_not_too_long, "xtask/src/a.rs", &format!("{text}\n")),
             [LONGEST + 1]
+        );
+        let tests = "xtask/src/a/tests.rs";
+        assert_eq!(lines(is_not_too_long, tests, &format!("{text}\n")), FINE);
+        assert_eq!(
+            lines(is_not_too_long, tests, &text.repeat(3)),
+            [LONGEST_TESTS + 1]
         );
         let excused = format!("{text}\n\n{EXCUSE}it is one table.\n");
         assert_eq!(lines(is_not_too_long, "xtask/src/a.rs", &excused), FINE);

@@ -8,7 +8,7 @@ use super::{Finding, Source};
 const PLACES: &[&str] = &[
     "profiler-ebpf/src/",
     "profiler-common/src/user.rs",
-    "profiler/src/command.rs",
+    "profiler/src/launch.rs",
     "tests/programs/phases.rs",
 ];
 
@@ -75,7 +75,7 @@ mod tests {
             &[2],
         );
         check("profiler-ebpf/src/walk.rs", "unsafe { f() }", &[]);
-        check("profiler/src/command.rs", "unsafe { f() }", &[]);
+        check("profiler/src/launch.rs", "unsafe { f() }", &[]);
         check(
             "profiler/src/process/maps.rs",
             "// unsafe\n#![forbid(unsafe_code)]",

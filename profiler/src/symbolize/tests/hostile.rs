@@ -1,10 +1,15 @@
 //! Files that are not what they claim to be.
 
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::super::{Detail, Miss, Named, Options, guard, silence_caught_panics};
+use super::super::{
+    Detail, Miss, Named, Options, Source, Symbolizer, guard, silence_caught_panics,
+};
 use super::workshop::{Workshop, addresses, names, own};
 use crate::addr::ElfAddr;
+use crate::binary::Binary;
 
 /// Files that are no ELF files, or end early, are misses that say so.
 #[test]
@@ -21,14 +26,11 @@ fn garbage() {
         half_a_header,
         half_a_file,
     ] {
-        fs::write(&file, content).unwrap();
         for detail in [Detail::Full, Detail::Functions] {
-            let answers = names(
-                &file,
-                detail,
-                workshop.options(),
-                &[ElfAddr(0x1139), ElfAddr(1)],
-            );
+            let binary = overwritten(&file, &program, content);
+            let source = Source::Binary(binary);
+            let answers = Symbolizer::new(detail, workshop.options())
+                .symbolize(&source, &[ElfAddr(0x1139), ElfAddr(1)]);
             assert!(
                 answers.iter().all(is_unreadable),
                 "{} bytes: {answers:?}",
@@ -36,6 +38,14 @@ fn garbage() {
             );
         }
     }
+}
+
+/// A binary that was sound when it was opened and has another content since.
+fn overwritten(file: &Path, sound: &[u8], content: &[u8]) -> Arc<Binary> {
+    fs::write(file, sound).unwrap();
+    let binary = Binary::open(file).unwrap();
+    fs::write(file, content).unwrap();
+    Arc::new(binary)
 }
 
 fn is_unreadable(answer: &Named) -> bool {
@@ -138,8 +148,9 @@ fn damaged() {
                     0
                 },
         );
-        fs::write(&file, damaged).unwrap();
-        let answers = names(&file, Detail::Full, workshop.options(), &addresses);
+        let source = Source::Binary(overwritten(&file, &whole, &damaged));
+        let answers =
+            Symbolizer::new(Detail::Full, workshop.options()).symbolize(&source, &addresses);
         assert_eq!(answers.len(), addresses.len());
         differing += usize::from(answers != sound);
     }

@@ -1,7 +1,7 @@
 //! Memory while naming addresses of a large library.
 //!
 //! Building the library takes a minute, so this runs by hand, alone (the peak is that of the process), optimized:
-//! `cargo test --release -p profiler --lib large_library -- --ignored --nocapture`.
+//! `cargo xtask test-memory`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +21,6 @@ const LIMITS_MIB: [(Detail, u64); 2] = [(Detail::Functions, 100), (Detail::Full,
 
 /// 2,000 addresses all over a library of 300 MB with full debug information are named within 300 MiB.
 #[test]
-#[ignore = "builds a library of 300 MB for a minute and needs the process for itself"]
 fn large_library() {
     let workshop = Workshop::new();
     let library = build(&workshop);

@@ -3,6 +3,7 @@
 mod debug_files;
 mod hostile;
 mod kernel;
+#[cfg(feature = "slow-tests")]
 mod large;
 mod names;
 mod perf_map;

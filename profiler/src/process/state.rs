@@ -1,0 +1,140 @@
+//! What is known of one process id, and reading it anew. Who may do that when is left to `slot`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::counters::add;
+use super::error::is_gone;
+use super::image::{Shared, Source};
+use super::maps::parse_maps;
+use super::procdir::ProcDir;
+use super::{ProcessError, Snapshot};
+
+/// What is known of one process id.
+#[derive(Default, Debug)]
+pub(super) struct State {
+    pub(super) known: Known,
+    /// What is known is not enough any more.
+    pub(super) stale: bool,
+    /// When it was last made sure that the process is the same.
+    pub(super) checked: Option<Instant>,
+    /// When the last reading ended, and how long it took.
+    pub(super) read: Option<(Instant, Duration)>,
+}
+
+/// A process's mappings, or their absence.
+#[derive(Clone, Default, Debug)]
+pub(super) enum Known {
+    #[default]
+    Nothing,
+    Gone,
+    Snapshot(Arc<Snapshot>),
+}
+
+impl State {
+    /// Whether what is known need not be looked at again yet.
+    pub(super) fn is_believed(&self, recheck_after: Duration) -> bool {
+        !self.stale
+            && !matches!(self.known, Known::Nothing)
+            && self.checked.is_some_and(|at| at.elapsed() < recheck_after)
+    }
+
+    /// Makes sure that what is known is still true, and reads anew if not.
+    pub(super) fn look_again(
+        &mut self,
+        shared: &Arc<Shared>,
+        pid: u32,
+    ) -> Result<(), ProcessError> {
+        let mut directory = match ProcDir::open(&shared.proc_root, pid) {
+            Ok(directory) => Some(directory),
+            Err(errno) if is_gone(errno) => None,
+            Err(errno) => return Err(self.unreadable(shared, pid, errno)),
+        };
+        let unchanged = !self.stale
+            && match (&self.known, &directory) {
+                (Known::Nothing, _) => false,
+                (Known::Gone, directory) => directory.is_none(),
+                (Known::Snapshot(snapshot), Some(directory)) => snapshot.is_of(directory),
+                (Known::Snapshot(_), None) => true,
+            };
+        if unchanged {
+            return Ok(());
+        }
+        add(&shared.counters.populates, 1);
+        let began = Instant::now();
+        let read = directory.as_mut().map_or(Err(Errno::SRCH), |directory| {
+            self.read(shared, pid, directory)
+        });
+        match read {
+            Ok(snapshot) => self.known = Known::Snapshot(Arc::new(snapshot)),
+            Err(errno) if is_gone(errno) => {
+                add(&shared.counters.gone, 1);
+                // What was read while it lived is still the truth about it.
+                if !matches!(self.known, Known::Snapshot(_)) {
+                    self.known = Known::Gone;
+                }
+            }
+            Err(errno) => return Err(self.unreadable(shared, pid, errno)),
+        }
+        self.stale = false;
+        self.read = Some((Instant::now(), began.elapsed()));
+        Ok(())
+    }
+
+    /// Reads the mappings; a process that is about to end has none any more and counts as gone, if some
+    /// were known.
+    fn read(
+        &self,
+        shared: &Arc<Shared>,
+        pid: u32,
+        directory: &mut ProcDir,
+    ) -> rustix::io::Result<Snapshot> {
+        let start_time = directory.start_time();
+        let text = directory.maps()?;
+        let previous = self
+            .known
+            .snapshot()
+            .filter(|previous| previous.start_time() == start_time);
+        if text.is_empty() && previous.is_some() {
+            return Err(Errno::SRCH);
+        }
+        let maps = parse_maps(&text);
+        add(&shared.counters.malformed_lines, maps.malformed);
+        add(&shared.counters.empty_ranges, maps.empty);
+        let source = Arc::new(Source {
+            shared: Arc::clone(shared),
+            pid,
+            start_time,
+        });
+        let auxv = directory.auxv().unwrap_or_default();
+        Ok(Snapshot::new(
+            source,
+            maps,
+            auxv,
+            directory,
+            previous.as_deref(),
+        ))
+    }
+
+    fn unreadable(&self, shared: &Shared, pid: u32, errno: Errno) -> ProcessError {
+        add(&shared.counters.unreadable, 1);
+        match errno {
+            Errno::ACCESS | Errno::PERM => ProcessError::Denied { pid },
+            errno => ProcessError::Io {
+                pid,
+                source: errno.into(),
+            },
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        match self {
+            Self::Snapshot(snapshot) => Some(Arc::clone(snapshot)),
+            Self::Nothing | Self::Gone => None,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The acceptance tables of maps lines and of the resolver, and their application to real processes.
+
+mod lines;
+mod live;
+mod mutation;
+mod names;
+mod resolver;
+mod special;
+pub(crate) mod support;
