@@ -1,12 +1,13 @@
 //! Opening the binary of a mapping, once, and finding out how it lies in memory.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::counters::{Counters, add};
-use super::files::open_mapped;
+use super::files::{open_left_behind, open_mapped};
 use super::kind::MappingKind;
 use super::mapping::Mapping;
 use super::maps::parse_maps;
@@ -90,12 +91,21 @@ impl Source {
                 .and_then(|directory| self.vdso(&directory, mapping.start, mapping.limit))
                 .or_else(|error| self.own_vdso(mapping).map_err(|_| error));
         }
-        let directory = directory?;
-        let opened = open_mapped(&directory, mapping);
+        let file = directory
+            .and_then(|directory| self.open_mapped(&directory, mapping))
+            .or_else(|error| match error {
+                OpenError::Gone | OpenError::Deleted => open_left_behind(mapping).ok_or(error),
+                error => Err(error),
+            })?;
+        Ok(self.shared.binaries.get(file, &mapping.path)?)
+    }
+
+    fn open_mapped(&self, directory: &ProcDir, mapping: &Mapping) -> Result<File, OpenError> {
+        let opened = open_mapped(directory, mapping);
         if opened.link_denied {
             add(&self.shared.counters.map_files_denied, 1);
         }
-        Ok(self.shared.binaries.get(opened.file?, &mapping.path)?)
+        opened.file
     }
 
     /// The process's directory, if it is still this process's.
