@@ -123,9 +123,8 @@ impl Tables {
     /// Forgets the mappings of a process.
     pub(crate) fn remove_process(&mut self, pid: u32) {
         if let Some(run) = self.runs.remove(&pid) {
-            if let Err(error) = self.processes.remove(&pid) {
-                log::debug!("process {pid} was not in the tables: {error}");
-            }
+            // Fails when the kernel side has forgotten the process already, at its exec.
+            let _ = self.processes.remove(&pid);
             self.give_run(run, Instant::now());
         }
     }
