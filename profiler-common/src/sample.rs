@@ -70,6 +70,7 @@ pub struct Scratch {
 }
 
 const _: () = assert!(size_of::<SampleHeader>() == 48);
+const _: () = assert!(size_of::<Scratch>() == 48 + 8 * (3 + 1023 + 127));
 const _: () = assert!(MAX_USER_FRAMES <= COPY_REGISTERS + MAX_COPY_WORDS);
 // The masks for numbers of frames and words in the BPF programs are bounds only for numbers of the form 2^n - 1.
 const _: () = assert!((MAX_USER_FRAMES + 1).is_power_of_two());

@@ -41,7 +41,7 @@ stops! {
     /// A return address of zero: what programs put under the first frame of a stack that they make themselves.
     ZeroReturnAddress = 2, "zero return address";
     /// There are more frames than the record holds; the outer ones are missing.
-    TooDeep = 3, "too deep";
+    TooDeep = 3, "deeper than the walk goes";
     /// The task had no user memory at that moment: a kernel thread, or a process in exec or exit.
     NoUserStack = 4, "no user stack";
     /// An address outside all known mappings of the process, and the frame pointer did not help.

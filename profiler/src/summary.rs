@@ -173,7 +173,7 @@ mod tests {
         };
         assert_eq!(summary.samples + summary.lost(), summary.losses.tried);
         assert_eq!(summary.cpu_time(), Duration::from_nanos(999_999_990));
-        assert_eq!(summary.cut_by_reason(), [("too deep", 2)]);
+        assert_eq!(summary.cut_by_reason(), [("deeper than the walk goes", 2)]);
         assert_eq!(summary.most_to_blame()[0].0.binary, "b.so");
         assert_eq!(
             summary.comments(),
@@ -181,7 +181,7 @@ mod tests {
                 "profiler: 99 samples, 5 lost",
                 "lost: 4 because the ring buffer was full",
                 "lost: 1 because the record could not be decoded",
-                "stacks cut: 2, too deep",
+                "stacks cut: 2, deeper than the walk goes",
             ]
         );
     }

@@ -68,9 +68,9 @@ const TASKS: &[Task] = &[
         "run every test, the end-to-end suite as root included [FILTER]",
     ),
     task(
-        "test-memory",
-        test::memory,
-        "measure the memory that naming takes in a library of 300 MB (two minutes)",
+        "test-slow",
+        test::slow,
+        "run the tests that take minutes: memory while naming, unwind rows of every file",
     ),
     task(
         "fixtures",

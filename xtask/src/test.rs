@@ -65,8 +65,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     conclude(&tally)
 }
 
-/// `cargo xtask test-memory`: too slow and too large for every run, so by hand.
-pub(crate) fn memory(arguments: &[String]) -> Result<()> {
+/// `cargo xtask test-slow`: too slow and too large for every run, so by hand, one test at a time.
+pub(crate) fn slow(arguments: &[String]) -> Result<()> {
     if let Some(argument) = arguments.first() {
         bail!("unknown argument `{argument}`: this task takes none");
     }
@@ -74,8 +74,14 @@ pub(crate) fn memory(arguments: &[String]) -> Result<()> {
     profiler::build()?;
     let mut cargo = command::host_cargo();
     cargo.args(["test", "--release", "--locked", "--package", "profiler"]);
-    cargo.args(["--lib", "--features", "slow-tests", "large_library"]);
-    cargo.args(["--", "--nocapture"]);
+    cargo.args(["--lib", "--features", "slow-tests", "--"]);
+    // Each is named: the rest has been run by `test`.
+    cargo.args([
+        "large_library",
+        "every_file",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
     command::check(&mut cargo)
 }
 

@@ -46,7 +46,7 @@ impl Blocks {
         let rested = |(_, since): &(u32, Instant)| now.saturating_duration_since(*since) >= REST;
         let block = match self.free[class].front() {
             Some(first) if rested(first) => self.free[class].pop_front().map(|(block, _)| block),
-            _ => self.take_new(size),
+            _ => self.take_new(size, now),
         };
         self.used += if block.is_some() { size } else { 0 };
         block
@@ -70,15 +70,14 @@ impl Blocks {
     }
 
     /// A block that was never used; what alignment leaves out before it can be taken as smaller blocks.
-    fn take_new(&mut self, size: u32) -> Option<u32> {
+    fn take_new(&mut self, size: u32, now: Instant) -> Option<u32> {
         let block = self.next.checked_next_multiple_of(size)?;
         let end = block.checked_add(size).filter(|end| *end <= self.limit)?;
         while self.next < block {
             let gap = 1 << self.next.trailing_zeros();
             let class = (gap / self.unit).trailing_zeros() as usize;
-            let long_ago = Instant::now()
-                .checked_sub(REST)
-                .unwrap_or_else(Instant::now);
+            // Never used, so it need not rest.
+            let long_ago = now.checked_sub(REST).unwrap_or(now);
             self.free[class].push_front((self.next, long_ago));
             self.next += gap;
         }

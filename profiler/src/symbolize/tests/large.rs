@@ -1,7 +1,7 @@
 //! Memory while naming addresses of a large library.
 //!
 //! Building the library takes a minute, so this runs by hand, alone (the peak is that of the process), optimized:
-//! `cargo xtask test-memory`.
+//! `cargo xtask test-slow`.
 
 use std::fs;
 use std::path::PathBuf;

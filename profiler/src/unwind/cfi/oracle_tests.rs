@@ -208,6 +208,7 @@ fn check_function(path: &Path, rows: &Rows, function: &Function) {
 }
 
 /// Compares all ELF files below some directories; how many there are, and how many functions they have.
+#[cfg(feature = "slow-tests")]
 fn check_below(roots: &[&str]) -> (usize, usize) {
     let mut paths: Vec<PathBuf> = roots.iter().map(PathBuf::from).collect();
     let (mut files, mut functions) = (0, 0);
@@ -250,9 +251,9 @@ fn this_program() {
 
 /// Our rows are gimli's on every ELF file of the machine; or, with `PROFILER_ORACLE`, of those directories.
 ///
-/// `cargo test --release -p profiler oracle -- --ignored --nocapture`
+/// It takes minutes: `cargo xtask test-slow`.
+#[cfg(feature = "slow-tests")]
 #[test]
-#[ignore = "reads every file of the machine, which takes minutes"]
 fn every_file() {
     let roots = std::env::var("PROFILER_ORACLE")
         .unwrap_or_else(|_| "/usr/lib:/usr/bin:/usr/sbin:/usr/local".into());
