@@ -35,6 +35,8 @@ pub(crate) struct Recording {
     roots: Vec<OwnedFd>,
     started: Instant,
     started_at: SystemTime,
+    /// Time of the earliest sample, in nanoseconds of `CLOCK_MONOTONIC`.
+    first_sample_ns: Option<u64>,
 }
 
 /// Why sampling ended.
@@ -117,6 +119,7 @@ impl Recording {
             roots,
             started,
             started_at,
+            first_sample_ns: None,
         })
     }
 
@@ -145,6 +148,9 @@ impl Recording {
         self.sampler.detach()?;
         self.summary.elapsed = self.started.elapsed();
         while self.read_ring() > 0 {}
+        if let Some(time_ns) = self.first_sample_ns {
+            log::debug!("first sample at {time_ns} ns of CLOCK_MONOTONIC");
+        }
         Ok(ended)
     }
 
@@ -204,10 +210,13 @@ impl Recording {
             processes,
             aggregate,
             summary,
+            first_sample_ns,
             ..
         } = self;
         let seen = sampler.drain(|event| match event {
             Event::Sample(sample) => {
+                let first = first_sample_ns.get_or_insert(sample.time_ns);
+                *first = sample.time_ns.min(*first);
                 *summary.ends.entry(sample.stack_end).or_insert(0) += 1;
                 processes.locate(&sample, aggregate);
             }
