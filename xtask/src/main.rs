@@ -9,6 +9,7 @@
     reason = "a task runner talks to the person at the terminal"
 )]
 
+mod bench;
 mod bpf_object;
 mod bpf_toolchain;
 mod command;
@@ -52,6 +53,11 @@ const TASKS: &[Task] = &[
         name: "run",
         run: run::run,
         help: "build everything and run it: `cargo xtask run -- -d 5s -o cpu.pb.gz -- COMMAND…`",
+    },
+    Task {
+        name: "bench",
+        run: bench::run,
+        help: "measure cost and accuracy beside perf and samply: `cargo xtask bench [--rounds N] …`",
     },
 ];
 
