@@ -30,7 +30,7 @@ pub(super) const FIGURES: &[Figure] = &[
     cost("size KiB", 1, |round| Some(round.size as f64 / 1024.0)),
     quality("samples", 0, |round| Some(round.samples as f64)),
     quality("of expected %", 1, |round| Some(round.verdict.of_expected)),
-    quality("root %", 1, |round| Some(round.verdict.root)),
+    quality("root %", 1, root),
     quality("named %", 1, |round| Some(round.verdict.named)),
     quality("wrong by stack %", 1, |round| {
         Some(round.verdict.wrong_by_stack)
@@ -91,6 +91,11 @@ fn median_of(mut values: Vec<f64>) -> Option<f64> {
     }
     let (below, above) = (values.get(middle.wrapping_sub(1))?, values.get(middle)?);
     Some((below + above) / 2.0)
+}
+
+/// Stacks that are whole, in percent.
+pub(super) fn root(round: &Round) -> Option<f64> {
+    Some(round.verdict.root)
 }
 
 fn cpu_s(round: &Round) -> f64 {

@@ -56,7 +56,8 @@ fn commit() -> String {
     let Ok(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
         return "unknown".to_owned();
     };
-    let changed = git(&["status", "--porcelain"]).is_ok_and(|text| !text.is_empty());
+    let changed = git(&["status", "--porcelain", "--", ".", ":!benches/results"])
+        .is_ok_and(|text| !text.is_empty());
     let changed = if changed { ", with changes" } else { "" };
     format!("{}{changed}", commit.trim())
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::bpf_cost::Runs;
-use super::figures::{FIGURES, Figure, GOAL_FREQUENCY, GOAL_SECONDS, GOALS, median};
+use super::figures::{FIGURES, Figure, GOAL_FREQUENCY, GOAL_SECONDS, GOALS, median, root};
 use super::machine;
 use super::options::Options;
 use super::profilers::Kind;
@@ -14,6 +14,9 @@ use super::round::Round;
 use super::tables::{heading, row};
 use super::workload::Workload;
 use crate::workspace;
+
+/// Percent of whole stacks below which cost and size are not those of a complete profile.
+const MOSTLY_WHOLE: f64 = 95.0;
 
 const LEGEND: &str = "\
 CPU s: user and system time of the profiler and everything it starts, from its start to the finished, named
@@ -136,6 +139,12 @@ impl Results {
                 goal.what,
                 goal.at_most,
                 unit = goal.unit
+            );
+        }
+        let root = median(&measured.rounds, Kind::Ours, root).unwrap_or(0.0);
+        if root < MOSTLY_WHOLE {
+            text += &format!(
+                "\nOnly {root:.1} % of the stacks are whole: short stacks cost less and fill less than whole ones.\n"
             );
         }
         text

@@ -1,7 +1,7 @@
 //! Reads what samply writes: a profile in the Firefox Profiler's processed form, without names, and beside it the
 //! symbols (`--unstable-presymbolicate`).
 //!
-//! The form is that of fxprof-processed-profile 0.8 and of `symbol_precog.rs` in samply 0.13.1.
+//! The forms are those of fxprof-processed-profile 0.7 and 0.8, and that of `symbol_precog.rs` in samply 0.13.1.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -45,8 +45,11 @@ fn parse(profile: &Value, symbols: &Value) -> Option<Profile> {
                 frames,
             });
         }
-        // The reference is zero when samply records itself, so the first difference is CLOCK_MONOTONIC.
-        if let Some(milliseconds) = samples["timeDeltas"][0].as_f64() {
+        // Times or differences, by the version of the library that samply was built with. The reference is zero
+        // when samply records itself, so the first of either is a time of CLOCK_MONOTONIC.
+        let times = samples.get("timeDeltas").or(samples.get("time"))?;
+        if let Some(first) = times.as_array()?.first() {
+            let milliseconds = first.as_f64()?;
             let time_ns = (milliseconds * 1e6) as u64;
             let first = result.first_sample_ns.unwrap_or(time_ns);
             result.first_sample_ns = Some(first.min(time_ns));
@@ -138,7 +141,7 @@ mod tests {
     /// One thread with a complete stack and one sample without; the leaf has an inlined call.
     #[test]
     fn profile_and_symbols_come_together() {
-        let profile = json!({
+        let mut profile = json!({
             "meta": {"categories": [{"name": "User"}, {"name": "Kernel"}]},
             "libs": [{"name": "libc.so.6", "codeId": "93ac"}],
             "threads": [{
@@ -165,6 +168,16 @@ mod tests {
         assert_eq!(frames[1].functions, ["merge", "qsort"]);
         assert_eq!(frames[1].binary, "libc.so.6");
         assert!(read.stacks[1].frames.is_empty());
+
+        // An older form has times instead of differences; without either it is no profile to judge.
+        let samples = &mut profile["threads"][0]["samples"];
+        samples["time"] = json!([900.0, 910.0]);
+        samples.as_object_mut().unwrap().remove("timeDeltas");
+        let older = parse(&profile, &symbols).unwrap();
+        assert_eq!(older.first_sample_ns, Some(900_000_000));
+        let samples = profile["threads"][0]["samples"].as_object_mut().unwrap();
+        samples.remove("time");
+        assert!(parse(&profile, &symbols).is_none());
         assert!(parse(&json!({"threads": 3}), &symbols).is_none());
     }
 }

@@ -100,7 +100,8 @@ pub(super) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "go",
-        about: "Go without cgo: sorting, SHA-256 in assembly, a map, trees for the garbage collector",
+        about: "Go without cgo: sorting, SHA-256 in assembly, a map, trees for the garbage collector; \
+                functions of the runtime serve several phases, so the leaf alone cannot place all of them",
         builds: &[Build {
             output: "workload-go",
             command: &["go", "build", "-o"],
