@@ -1,7 +1,7 @@
 //! Reads what samply writes: a profile in the Firefox Profiler's processed form, without names, and beside it the
 //! symbols (`--unstable-presymbolicate`).
 //!
-//! The forms are those of fxprof-processed-profile 0.7 and 0.8, and that of `symbol_precog.rs` in samply 0.13.1.
+//! The forms are those of fxprof-processed-profile 0.8.0 and 0.8.1, and that of `symbol_precog.rs` in samply 0.13.1.
 
 use std::collections::HashMap;
 use std::fs::File;
