@@ -17,6 +17,8 @@ pub(crate) struct Summary {
     pub frequency_hz: u32,
     /// CPU time that one sample stands for, in nanoseconds.
     pub period_ns: u64,
+    /// Time of the earliest sample, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub first_sample_ns: Option<u64>,
     /// Samples that were counted.
     pub samples: u64,
     /// Samples and events that did not arrive.
@@ -59,6 +61,8 @@ impl Summary {
     /// Counts how a sample's walk ended.
     pub(crate) fn count(&mut self, sample: &Sample) {
         *self.stops.entry(sample.stop).or_insert(0) += 1;
+        let first = self.first_sample_ns.get_or_insert(sample.time_ns);
+        *first = sample.time_ns.min(*first);
     }
 
     /// CPU time that the samples stand for.

@@ -9,6 +9,7 @@
     reason = "a task runner talks to the person at the terminal"
 )]
 
+mod bench;
 mod bpf_object;
 mod bpf_toolchain;
 mod ci;
@@ -71,6 +72,11 @@ const TASKS: &[Task] = &[
         "test-slow",
         test::slow,
         "run the tests that take minutes: memory while naming, unwind rows of every file",
+    ),
+    task(
+        "bench",
+        bench::run,
+        "measure cost and accuracy beside perf and samply [--rounds N] [--workload NAME]",
     ),
     task(
         "fixtures",

@@ -62,6 +62,19 @@ const FOR_TESTS: &[Wanted] = &[
     },
 ];
 
+/// The benchmark's Python program needs Debian's Python, whose libraries tell its phases apart; the debug files
+/// of libc are what makes frames in it nameable, for all profilers alike.
+const FOR_BENCH: &[Wanted] = &[
+    Wanted {
+        probe: Probe::Path("/usr/bin/python3"),
+        package: "python3",
+    },
+    Wanted {
+        probe: Probe::Path("/usr/lib/debug/.build-id"),
+        package: "libc6-dbg",
+    },
+];
+
 /// `cargo xtask setup`: everything for building, testing and linting.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some(argument) = arguments.first() {
@@ -101,6 +114,12 @@ pub(crate) fn for_building() -> Result<BpfToolchain> {
 /// What the end-to-end suite and its target programs need beyond building.
 pub(crate) fn for_tests() -> Result<()> {
     install(FOR_TESTS)
+}
+
+/// What the benchmark's workloads need in addition; its peers it gets itself.
+pub(crate) fn for_bench() -> Result<()> {
+    for_tests()?;
+    install(FOR_BENCH)
 }
 
 /// clippy for the toolchain that compiles the BPF programs.

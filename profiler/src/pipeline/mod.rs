@@ -162,6 +162,9 @@ impl Recording {
         self.sampler.detach()?;
         self.summary.elapsed = self.started.elapsed();
         while self.read_ring() > 0 {}
+        if let Some(time_ns) = self.summary.first_sample_ns {
+            log::debug!("first sample at {time_ns} ns of CLOCK_MONOTONIC");
+        }
         Ok(ended)
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Sample {
     pub(crate) pid: u32,
     /// Thread id.
     pub(crate) tid: u32,
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) time_ns: u64,
     /// Name of the thread, padded with zeros.
     pub(crate) comm: [u8; COMM_LEN],
     /// User frames, innermost first.
@@ -106,6 +108,7 @@ fn decode_sample(bytes: &[u8]) -> Option<(Sample, impl Iterator<Item = u64>)> {
     let sample = Sample {
         pid: u32_at(bytes, offset_of!(SampleHeader, pid))?,
         tid: u32_at(bytes, offset_of!(SampleHeader, tid))?,
+        time_ns: u64_at(bytes, offset_of!(SampleHeader, time_ns))?,
         comm: bytes.get(comm_at..comm_at + COMM_LEN)?.try_into().ok()?,
         user: Vec::new(),
         kernel: words(kernel).enumerate().map(kernel_frame).collect(),
@@ -195,7 +198,7 @@ mod tests {
         let Some(Event::Sample(sample)) = decode(&record) else {
             panic!("not a sample: {record:?}");
         };
-        assert_eq!((sample.pid, sample.tid), (41, 42));
+        assert_eq!((sample.pid, sample.tid, sample.time_ns), (41, 42, 77));
         assert_eq!(&sample.comm[..7], b"worker\0");
         assert_eq!(sample.stop, Stop::TooDeep);
         assert_eq!(
