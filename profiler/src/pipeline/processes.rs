@@ -14,6 +14,10 @@ use crate::sampler::Sample;
 /// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample. The
 /// interrupted instruction is never junk; for it the resolver's own limit is enough.
 const TRUST: Duration = Duration::from_secs(1);
+/// The least time between two such reads of one process's mappings.
+const SHORTEST_TRUST: Duration = Duration::from_millis(1);
+/// The upper half of the address space is the kernel's, but for `[vsyscall]`, which is a mapping.
+const FIRST_KERNEL_ADDRESS: u64 = 1 << 63;
 
 /// All processes that have given samples or been asked for.
 #[derive(Debug, Default)]
@@ -25,6 +29,8 @@ pub(super) struct Processes {
     ended: Vec<u32>,
     sampled: u64,
     gone: u64,
+    /// Samples whose user stack led to what cannot be an address of user space.
+    broken_stacks: u64,
 }
 
 /// What is known of one process.
@@ -32,9 +38,25 @@ pub(super) struct Processes {
 struct Known {
     sampled: bool,
     comm: Option<String>,
+    /// When its mappings were read again for the first time since the process runs this program.
+    first_refreshed_at: Option<Instant>,
     refreshed_at: Option<Instant>,
     /// What the parent had mapped at the fork: all that is left of a child that ended before it was asked.
     inherited: Option<Arc<Snapshot>>,
+}
+
+impl Known {
+    /// Whether mappings that do not explain a sample were read longer ago than `trust`.
+    ///
+    /// A program that has just started maps its libraries in its first milliseconds, so it is trusted for as long as it
+    /// has been known, at most for `trust`: the reads of a process that never can be explained grow rarer with time.
+    fn is_out_of_date(&self, trust: Duration) -> bool {
+        let (Some(first), Some(last)) = (self.first_refreshed_at, self.refreshed_at) else {
+            return true;
+        };
+        let known_for = last.duration_since(first).max(SHORTEST_TRUST);
+        last.elapsed() >= trust.min(known_for)
+    }
 }
 
 impl Processes {
@@ -70,7 +92,7 @@ impl Processes {
             mapping: Some(aggregate.mappings.kernel()),
             address: address.0,
         }));
-        frames.extend(code_addresses(sample.user.iter()).map(|address| {
+        let user = code_addresses(sample.user.iter()).map(|address| {
             let mapping = snapshot
                 .as_ref()
                 .and_then(|snapshot| snapshot.lookup(address));
@@ -78,7 +100,12 @@ impl Processes {
                 mapping: mapping.map(|mapping| aggregate.mappings.user(pid, mapping)),
                 address: address.0,
             }
-        }));
+        });
+        let wanted = frames.len() + sample.user.len();
+        frames.extend(user.take_while(|frame| !is_junk(frame)));
+        if frames.len() < wanted {
+            self.broken_stacks += 1;
+        }
         aggregate.add(frames.into_iter(), sample.stack_end, &labels);
     }
 
@@ -150,6 +177,13 @@ impl Processes {
                 .take_warning()
                 .map(|warning| warning.to_string()),
         );
+        if self.broken_stacks > 0 {
+            notes.push(format!(
+                "{} stacks were cut at an address that is not in user space; \
+                 the code there keeps no frame pointer",
+                self.broken_stacks
+            ));
+        }
         let stats = self.resolver.stats();
         if stats.malformed_lines > 0 {
             notes.push(format!(
@@ -177,15 +211,12 @@ impl Processes {
             self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
         }
         let trust = trust(snapshot.as_deref()?, sample);
-        let too_old = trust.is_some_and(|trust| {
-            known
-                .refreshed_at
-                .is_none_or(|refreshed_at| refreshed_at.elapsed() >= trust)
-        });
-        if !too_old {
+        if !trust.is_some_and(|trust| known.is_out_of_date(trust)) {
             return snapshot;
         }
-        known.refreshed_at = Some(Instant::now());
+        let now = Instant::now();
+        known.first_refreshed_at.get_or_insert(now);
+        known.refreshed_at = Some(now);
         // The process may be gone by now; what was known of it then is still better than nothing.
         self.resolver
             .refresh(pid)
@@ -224,6 +255,12 @@ fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
         let index = aggregate.mappings.user(pid, main);
         aggregate.mappings.add_main(index);
     }
+}
+
+/// Whether a frame of a user stack is not of user space. A walk by frame pointers goes astray where code keeps something
+/// else in that register; whatever it finds behind such an address is no caller either.
+fn is_junk(frame: &Frame) -> bool {
+    frame.mapping.is_none() && frame.address >= FIRST_KERNEL_ADDRESS
 }
 
 /// How old a snapshot may be that does not have all addresses of a sample; `None` if it has them.
