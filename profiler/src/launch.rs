@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::thread::JoinHandle;
@@ -41,7 +42,13 @@ impl HeldCommand {
     /// Forks a process for `command` (program and arguments), which then waits for [`release`](Self::release).
     ///
     /// [`Command::spawn`] returns only after the program has started, so a thread of its own waits for that.
-    pub(crate) fn fork(command: &[OsString], caller: Option<&Caller>) -> Result<Self, LaunchError> {
+    ///
+    /// With `stdout_is_taken` what it prints goes to standard error.
+    pub(crate) fn fork(
+        command: &[OsString],
+        caller: Option<&Caller>,
+        stdout_is_taken: bool,
+    ) -> Result<Self, LaunchError> {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
@@ -51,6 +58,9 @@ impl HeldCommand {
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
         let mut process = Command::new(program);
         process.args(arguments);
+        if stdout_is_taken {
+            process.stdout(io::stderr().as_fd().try_clone_to_owned()?);
+        }
         if let Some(caller) = caller {
             process.env("HOME", &caller.home);
             process
@@ -123,7 +133,7 @@ mod tests {
         let witness = directory.path().join("pid");
         let script = format!("echo $$ > {}", witness.display());
         let command = words(&["sh", "-c", &script]);
-        let held = HeldCommand::fork(&command, None).unwrap();
+        let held = HeldCommand::fork(&command, None, false).unwrap();
         let pid = held.pid();
         assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
         assert!(!witness.exists());
@@ -137,7 +147,7 @@ mod tests {
     #[test]
     fn missing_program_is_named() {
         let command = words(&["/no/such/program"]);
-        let error = HeldCommand::fork(&command, None)
+        let error = HeldCommand::fork(&command, None, false)
             .unwrap()
             .release(&command[0])
             .unwrap_err()

@@ -31,7 +31,14 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
     let stop = StopSignal::register().context("failed to take over Ctrl-C and SIGTERM")?;
     let held = match args.command.as_slice() {
         [] => None,
-        command => Some(HeldCommand::fork(command, caller.as_ref())?),
+        command => {
+            let stdout_is_taken = matches!(destination, Destination::Stdout);
+            Some(HeldCommand::fork(
+                command,
+                caller.as_ref(),
+                stdout_is_taken,
+            )?)
+        }
     };
     if let Some(held) = &held {
         config.targets = Targets::Pids(vec![held.pid()]);
