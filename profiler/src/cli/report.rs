@@ -146,6 +146,7 @@ fn json(summary: &Summary, written: &Written<'_>) -> serde_json::Value {
         "frequency_hz": summary.frequency_hz,
         "period_ns": summary.period_ns,
         "samples": summary.samples,
+        "samples_tried": summary.losses.tried,
         "cpu_time_ns": summary.cpu_time().as_nanos() as u64,
         "processes": summary.processes,
         "gone_processes": summary.gone_processes,
