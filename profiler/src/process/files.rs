@@ -1,4 +1,4 @@
-//! The way from a mapping to its file, through the mapping and never through this process's own view.
+//! The way from a mapping to its file, through the mapping while the process lives and never by the path alone.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use super::maps_line::{Device, MapsLine};
 use super::procdir::ProcDir;
 use super::{OpenError, error::is_gone};
 use crate::addr::ProcAddr;
-use crate::binary::{BinaryError, open_regular_at};
+use crate::binary::{BinaryError, open_regular, open_regular_at};
 
 /// An opened file, and whether the link that leads to exactly the mapped file was refused.
 pub(super) struct Opened {
@@ -87,6 +87,18 @@ fn open_below_root(directory: &ProcDir, mapping: &Mapping) -> Result<File, OpenE
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Opens the file of a process that has ended, or is about to and has given up its memory, by its path in this
+/// process's own view, if the mapped file is there. Most programs that live for milliseconds are seen alive too late to
+/// be asked, and lie where everybody finds them.
+pub(super) fn open_left_behind(mapping: &Mapping) -> Option<File> {
+    if mapping.kind != MappingKind::File || mapping.deleted {
+        return None;
+    }
+    let (file, stat) = open_regular(&mapping.path).ok()?;
+    let is_mapped = (Device::of(stat.st_dev), stat.st_ino) == (mapping.device, mapping.inode);
+    is_mapped.then_some(file)
 }
 
 /// Whether the file that a line shows is the one that the process finds at `path`.

@@ -1,14 +1,16 @@
 //! Opening the binary of a mapping, once, and finding out how it lies in memory.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::counters::{Counters, add};
-use super::files::open_mapped;
+use super::files::{open_left_behind, open_mapped};
 use super::kind::MappingKind;
 use super::mapping::Mapping;
+use super::maps::parse_maps;
 use super::procdir::ProcDir;
 use super::{OpenError, error::is_gone};
 use crate::addr::ProcAddr;
@@ -83,15 +85,27 @@ impl Source {
         if let Some(binary) = self.shared.binaries.find_inode(device, inode) {
             return Ok(binary);
         }
-        let directory = self.directory()?;
+        let directory = self.directory();
         if mapping.kind == MappingKind::Vdso {
-            return self.vdso(&directory, mapping);
+            return directory
+                .and_then(|directory| self.vdso(&directory, mapping.start, mapping.limit))
+                .or_else(|error| self.own_vdso(mapping).map_err(|_| error));
         }
-        let opened = open_mapped(&directory, mapping);
+        let file = directory
+            .and_then(|directory| self.open_mapped(&directory, mapping))
+            .or_else(|error| match error {
+                OpenError::Gone | OpenError::Deleted => open_left_behind(mapping).ok_or(error),
+                error => Err(error),
+            })?;
+        Ok(self.shared.binaries.get(file, &mapping.path)?)
+    }
+
+    fn open_mapped(&self, directory: &ProcDir, mapping: &Mapping) -> Result<File, OpenError> {
+        let opened = open_mapped(directory, mapping);
         if opened.link_denied {
             add(&self.shared.counters.map_files_denied, 1);
         }
-        Ok(self.shared.binaries.get(opened.file?, &mapping.path)?)
+        opened.file
     }
 
     /// The process's directory, if it is still this process's.
@@ -109,8 +123,13 @@ impl Source {
     }
 
     /// The vDSO is no file; its bytes are taken from the process's memory.
-    fn vdso(&self, directory: &ProcDir, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
-        let image = read_memory(directory, mapping.start, mapping.limit)?;
+    fn vdso(
+        &self,
+        directory: &ProcDir,
+        start: ProcAddr,
+        limit: ProcAddr,
+    ) -> Result<Arc<Binary>, OpenError> {
+        let image = read_memory(directory, start, limit)?;
         let mut vdsos = self
             .shared
             .vdsos
@@ -125,6 +144,23 @@ impl Source {
             binary: Arc::clone(&binary),
         });
         Ok(binary)
+    }
+
+    /// The vDSO of this process for one that has given up its memory: the kernel gives all processes of a kind the same. Those of
+    /// another kind (32-bit ones) have it at low addresses, and it is of another size.
+    fn own_vdso(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
+        let gone = |_| OpenError::Gone;
+        let mut own = ProcDir::open(&self.shared.proc_root, std::process::id()).map_err(gone)?;
+        let maps = parse_maps(&own.maps().map_err(gone)?);
+        let size = |start: ProcAddr, limit: ProcAddr| limit.0.saturating_sub(start.0);
+        let is_wide = |start: ProcAddr| start.0 > u64::from(u32::MAX);
+        let alike = maps.lines.iter().find(|line| {
+            MappingKind::of_name(&line.path) == MappingKind::Vdso
+                && size(line.start, line.limit) == size(mapping.start, mapping.limit)
+                && is_wide(line.start) == is_wide(mapping.start)
+        });
+        let line = alike.ok_or(OpenError::Gone)?;
+        self.vdso(&own, line.start, line.limit)
     }
 }
 
