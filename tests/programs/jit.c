@@ -1,11 +1,14 @@
 /*
- * Code that no file holds: writes a loop into an anonymous executable page, with a frame pointer as just-in-time
+ * Code without an ELF file: writes a loop into an anonymous executable page, with a frame pointer as just-in-time
  * compilers keep one, and names it in /tmp/perf-PID.map, in the format of the Linux source's
  * tools/perf/Documentation/jit-interface.txt. The map is removed at the end.
+ *
+ * With `--file PATH` as the first arguments the code is in a file that is made there, and has no name.
  */
 
 #include "target.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 /* void loop(uint64_t rounds), rounds > 0 */
@@ -36,29 +39,46 @@ A_FUNCTION void call_jit(void (*loop)(uint64_t)) {
     KEEP_FRAME();
 }
 
-int main(int argc, char **argv) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+static void *anonymous_code(size_t page) {
     void *code = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (code == MAP_FAILED)
-        return 1;
+        return NULL;
     memcpy(code, CODE, sizeof CODE);
     __builtin___clear_cache((char *)code, (char *)code + sizeof CODE);
-    if (mprotect(code, page, PROT_READ | PROT_EXEC) != 0)
-        return 1;
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)getpid());
+    return mprotect(code, page, PROT_READ | PROT_EXEC) == 0 ? code : NULL;
+}
+
+static void *code_in_file(const char *path, size_t page) {
+    int file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0700);
+    if (file < 0 || write(file, CODE, sizeof CODE) != sizeof CODE)
+        return NULL;
+    void *code = mmap(NULL, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0);
+    return code == MAP_FAILED ? NULL : code;
+}
+
+static int write_map(const char *path, const void *code) {
     FILE *map = fopen(path, "w");
     if (map == NULL)
-        return 1;
+        return 0;
     fprintf(map, "%" PRIxPTR " %zx jit_loop\n", (uintptr_t)code, sizeof CODE);
-    fclose(map);
+    return fclose(map) == 0;
+}
 
-    target_begin(argc, argv);
+int main(int argc, char **argv) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    int in_file = argc > 2 && strcmp(argv[1], "--file") == 0;
+    void *code = in_file ? code_in_file(argv[2], page) : anonymous_code(page);
+    char map[64];
+    snprintf(map, sizeof map, "/tmp/perf-%d.map", (int)getpid());
+    if (code == NULL || (!in_file && !write_map(map, code)))
+        return 1;
+
+    target_begin(argc - 2 * in_file, argv + 2 * in_file);
     uint64_t start = thread_ns();
     while (target_goes_on())
         call_jit((void (*)(uint64_t))code);
     uint64_t loop_ns = thread_ns() - start;
     printf("cpu total=%" PRIu64 " jit_loop=%" PRIu64 "\n", target_used(), loop_ns);
-    unlink(path);
+    unlink(map);
     return 0;
 }

@@ -41,6 +41,8 @@ const LATE_DLOPEN: &[&str] = &["late_dlopen.c", "target.h"];
 const LATE_LIB: &[&str] = &["late_lib.c", "target.h"];
 const JIT: &[&str] = &["jit.c", "target.h"];
 const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
+const DEEP: &[&str] = &["deep.c", "target.h"];
+const VDSO: &[&str] = &["vdso.c", "target.h"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
 const PHASES_RS: &[&str] = &["phases.rs"];
 const PHASES_GO: &[&str] = &["phases.go"];
@@ -95,6 +97,8 @@ const VARIANTS: &[Variant] = &[
     c("late_dlopen-fp", LATE_DLOPEN, "-g"),
     c("jit-fp", JIT, "-g"),
     c("exec_chain-fp", EXEC_CHAIN, "-g"),
+    c("deep-fp", DEEP, "-g"),
+    c("vdso-fp", VDSO, "-g"),
     variant("phases-cpp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-cpp-fp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-rust", PHASES_RS, Language::Rust, "-C debuginfo=2"),
