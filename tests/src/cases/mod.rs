@@ -1,0 +1,15 @@
+//! The tests, by topic.
+
+mod errors;
+mod following;
+mod identity;
+mod losses;
+mod manners;
+mod merging;
+mod names;
+mod ownership;
+mod pprof_reports;
+mod rights;
+mod special_code;
+mod threads;
+mod truth;
