@@ -28,8 +28,13 @@ fn check(recording: &Recording, code: i32, parts: &[&str]) {
 fn targets_that_cannot_be() {
     let Some(_turn) = shared() else { return };
     let target = Target::spinning("threads-fp");
-    let thread = target.threads().into_iter().find(|tid| *tid != target.pid);
-    let thread = thread.expect("it has several").to_string();
+    let thread = loop {
+        // It starts them only after it has said that it is ready.
+        if let Some(tid) = target.threads().into_iter().find(|tid| *tid != target.pid) {
+            break tid.to_string();
+        }
+        std::thread::yield_now();
+    };
     let process = format!("profile the process: --pid {}", target.pid);
     let mut zombie = std::process::Command::new("true").spawn().unwrap();
     let zombie_pid = zombie.id().to_string();

@@ -1,6 +1,11 @@
 //! Programs that change while they are sampled: children, exec, libraries loaded later.
 
-use crate::harness::{Recorder, Report, Stacks, Target, assert_about, build_id, fixture, shared};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::harness::{
+    Recorder, Report, Stacks, Target, alone, assert_about, build_id, fixture, shared,
+};
 
 fn path(name: &str) -> String {
     fixture(name).to_str().unwrap().to_owned()
@@ -69,10 +74,10 @@ fn library_loaded_later() {
         .assert_share(&all, 1.0 - expected - 0.1, "before that");
 }
 
-/// Short children of a command are sampled and named, most of them, each under its own id.
+/// Children that live for 10 ms are sampled, each under its own id, with all of their time.
 #[test]
 fn short_children() {
-    let Some(_turn) = shared() else { return };
+    let Some(_turn) = alone() else { return };
     let script = path("short.sh");
     let recording = Recorder::new(["-F", "4999", "--", &script, "30"]).run();
     let report = Report::find(&String::from_utf8_lossy(&recording.stdout));
@@ -80,18 +85,32 @@ fn short_children() {
     let spins = all.labelled("comm", "spin");
     let runs = spins.values("pid").len();
     assert!(runs >= 28, "{runs} of 30 children\n{}", all.text());
-    spins
-        .in_leaf("leaf")
-        .assert_share(&spins, 0.7, "named in the children");
-    let spun = report.phases["spin"] as f64;
-    assert!(
-        spins.nanoseconds() as f64 > 0.9 * spun,
-        "{} of {spun} ns",
-        spins.nanoseconds()
-    );
+    let (found, spun) = (spins.nanoseconds() as f64, report.phases["spin"] as f64);
+    assert!(found > 0.9 * spun, "{found} of {spun} ns");
     let shell = all.labelled("comm", "short.sh");
     assert!(shell.count() > 0, "{}", all.text());
     assert_eq!(recording.summary()["children_not_followed"], 0);
+}
+
+/// Children that live long enough for the profiler to get a CPU meanwhile, be the machine ever so busy, have names;
+/// and they are there for another program that was executed on the way.
+#[test]
+fn children_are_named() {
+    let Some(_turn) = alone() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let command = folder.path().join("longer");
+    let text = format!("#!/bin/sh\nexec {} 0.06\n", path("spin-fp"));
+    fs::write(&command, text).unwrap();
+    fs::set_permissions(&command, Permissions::from_mode(0o755)).unwrap();
+    let recording = Recorder::new(["-F", "4999", "--", &path("short.sh"), "12"])
+        .env("SHORT_COMMAND", &command)
+        .run();
+    let all = Stacks::of(&recording.profile());
+    let spins = all.labelled("comm", "spin-fp");
+    spins.assert_share(&all, 0.6, "the children");
+    spins
+        .calling(&["leaf", "middle"])
+        .assert_share(&spins, 0.7, "named in the children");
 }
 
 /// With `--no-inherit` there is the command alone.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Recorder, Recording, Stacks, Target, build_id, fixture, shared};
+use crate::harness::{
+    Recorder, Recording, Stacks, Target, build_id, copy_program, fixture, shared,
+};
 
 fn record(target: &Target) -> Recording {
     let pid = target.pid.to_string();
@@ -52,7 +54,7 @@ fn build_ids() {
 /// A copy of a fixture that is running.
 fn running_copy(folder: &Path) -> (Target, PathBuf) {
     let path = folder.join("program");
-    fs::copy(fixture("spin-fp"), &path).unwrap();
+    copy_program(&fixture("spin-fp"), &path);
     (Target::spawn(&path, &[]), path)
 }
 
@@ -90,7 +92,7 @@ fn replaced_program() {
     let folder = tempfile::tempdir().unwrap();
     let (target, path) = running_copy(folder.path());
     let other = folder.path().join("other");
-    fs::copy(fixture("phases-cpp"), &other).unwrap();
+    copy_program(&fixture("phases-cpp"), &other);
     fs::rename(&other, &path).unwrap();
     check_gone(&record(&target), &path);
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::check::check_profile;
-use crate::harness::{Recorder, Recording, Stacks, Target, build_id, fixture, shared};
+use crate::harness::{
+    Recorder, Recording, Stacks, Target, build_id, copy_program, fixture, shared,
+};
 use crate::pprof_tools::{Pprof, Raw};
 
 fn record(path: &Path, detail: &str) -> Recording {
@@ -167,7 +169,7 @@ fn named_on_another_machine() {
     for name in ["spin-fp", "spin-lld-fp", "phases-rust-fp"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
-        fs::copy(fixture(name), &path).unwrap();
+        copy_program(&fixture(name), &path);
         let recording = record(&path, "none");
         let id = build_id(&path).unwrap();
         let by_id = folder.path().join("binaries").join(id);

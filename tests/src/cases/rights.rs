@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::harness::{
-    Recorder, Recording, Running, Stacks, Target, fixture, profiler, shared, skip,
+    Recorder, Recording, Running, Stacks, Target, copy_program, fixture, profiler, shared, skip,
 };
 
 /// The user and group that own nothing.
@@ -36,7 +36,7 @@ impl Public {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-        fs::copy(profiler(), folder.path().join("profiler")).unwrap();
+        copy_program(&profiler(), &folder.path().join("profiler"));
         Self { folder }
     }
 

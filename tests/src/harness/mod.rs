@@ -37,6 +37,12 @@ pub(crate) fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Copies a program that is to be run. By a process of its own: a descriptor for writing that another thread's child
+/// has inherited would make the kernel refuse to run the copy (`ETXTBSY`).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    output(Command::new("cp").args([from, to]));
+}
+
 /// The GNU build-id of a file as `readelf -n` prints it.
 pub(crate) fn build_id(file: &Path) -> Option<String> {
     let notes = output(Command::new("readelf").arg("-n").arg(file));
