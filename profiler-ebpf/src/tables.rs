@@ -147,10 +147,9 @@ pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
     let Some(row) = find_row(Page { first, end }, pc, row) else {
         return guess(Rule::NO_ROW, Stop::NoRow);
     };
-    RULES
-        .get_ptr(row.rule().into())
-        // SAFETY: an element of a map.
-        .map_or(Rule::stop(Stop::NoTable), |rule| {
-            Rule::from_bits(unsafe { *rule })
-        })
+    let Some(rule) = RULES.get_ptr(row.rule().into()) else {
+        return Rule::stop(Stop::NoTable);
+    };
+    // SAFETY: an element of a map.
+    Rule::from_bits(unsafe { *rule })
 }

@@ -15,6 +15,9 @@ mod reader;
 mod state;
 
 #[cfg(test)]
+#[cfg(feature = "slow-tests")]
+mod every_file_tests;
+#[cfg(test)]
 mod hand_tests;
 #[cfg(test)]
 mod hostile_tests;

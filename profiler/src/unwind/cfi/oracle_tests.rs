@@ -1,7 +1,6 @@
 //! Row for row the same as gimli says, on real files.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, DebugFrame, EhFrame, EndianSlice, LittleEndian, RegisterRule,
@@ -12,7 +11,7 @@ use profiler_common::Rule;
 use super::state::{CfaState, RegisterState, State};
 use super::{Input, rows_of};
 use crate::addr::ElfAddr;
-use crate::binary::{Binary, BinaryError};
+use crate::binary::Binary;
 use crate::unwind::sections::Sections;
 use crate::unwind::{Miss, Rows, UnwindError};
 
@@ -142,7 +141,7 @@ fn gimli_functions(input: &Input<'_>) -> Vec<Function> {
 }
 
 /// Compares one file; how many functions it has.
-fn check(path: &Path, binary: &Binary) -> usize {
+pub(super) fn check(path: &Path, binary: &Binary) -> usize {
     let sections = match Sections::read(binary) {
         Err(UnwindError::Machine(_)) => return 0,
         sections => sections.unwrap_or_else(|error| panic!("{}: {error}", path.display())),
@@ -207,30 +206,6 @@ fn check_function(path: &Path, rows: &Rows, function: &Function) {
     );
 }
 
-/// Compares all ELF files below some directories; how many there are, and how many functions they have.
-#[cfg(feature = "slow-tests")]
-fn check_below(roots: &[&str]) -> (usize, usize) {
-    let mut paths: Vec<PathBuf> = roots.iter().map(PathBuf::from).collect();
-    let (mut files, mut functions) = (0, 0);
-    while let Some(path) = paths.pop() {
-        let kind = path.symlink_metadata().unwrap();
-        if kind.is_dir() {
-            paths.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
-        } else if kind.is_file() {
-            let file = File::open(&path).unwrap();
-            match Binary::from_file(file, &path) {
-                Ok(binary) => {
-                    functions += check(&path, &binary);
-                    files += 1;
-                }
-                Err(BinaryError::NotElf) => {}
-                Err(error) => println!("not compared: {}: {error}", path.display()),
-            }
-        }
-    }
-    (files, functions)
-}
-
 /// Our rows are gimli's on this very program and the libraries that it runs with.
 #[test]
 fn this_program() {
@@ -247,18 +222,4 @@ fn this_program() {
     };
     let total: usize = paths.into_iter().map(functions).sum();
     assert!(total > 5000, "only {total} functions");
-}
-
-/// Our rows are gimli's on every ELF file of the machine; or, with `PROFILER_ORACLE`, of those directories.
-///
-/// It takes minutes: `cargo xtask test-slow`.
-#[cfg(feature = "slow-tests")]
-#[test]
-fn every_file() {
-    let roots = std::env::var("PROFILER_ORACLE")
-        .unwrap_or_else(|_| "/usr/lib:/usr/bin:/usr/sbin:/usr/local".into());
-    let roots: Vec<&str> = roots.split(':').collect();
-    let (files, functions) = check_below(&roots);
-    println!("{files} files, {functions} functions agree");
-    assert!(functions > 0);
 }
