@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
+use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 
 use super::values;
 
@@ -33,8 +33,11 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler unwind-info FILE",
     after_help = EXIT_CODES,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     group = ArgGroup::new("what").required(true).args(["pid", "all", "command", "generate"]),
 )]
 #[allow(
@@ -104,9 +107,26 @@ pub(super) struct Args {
     #[arg(long, value_name = "WHAT", value_enum, hide = true, exclusive = true)]
     pub(super) generate: Option<Generate>,
 
+    #[command(subcommand)]
+    pub(super) inspect: Option<Inspect>,
+
     /// Start this command and profile it and its children until it ends
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
+}
+
+/// Commands for the curious, and for bug reports.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum Inspect {
+    /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
+    UnwindInfo {
+        /// An ELF file
+        file: PathBuf,
+
+        /// Print so many rows [default: all]
+        #[arg(long, value_name = "N")]
+        rows: Option<usize>,
+    },
 }
 
 /// How much of the names to find.
@@ -180,6 +200,10 @@ mod tests {
             ("-d 2m -o x -- ./prog -x --all", Ok(())),
             ("--no-inherit -q --log-format json -- prog", Ok(())),
             ("-vv --kernel -a", Ok(())),
+            ("unwind-info /bin/true", Ok(())),
+            ("unwind-info /bin/true --rows 3", Ok(())),
+            ("unwind-info", Err("<FILE>")),
+            ("-a unwind-info /bin/true", Err("unexpected argument")),
             ("", Err("required")),
             ("-p 0", Err("0 is not in 1..")),
             ("-p x", Err("invalid value 'x'")),

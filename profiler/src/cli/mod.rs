@@ -9,13 +9,14 @@ mod record;
 mod report;
 mod signals;
 mod status;
+mod unwind_info;
 mod values;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::Args;
+use args::{Args, Inspect};
 
 use crate::config::ConfigError;
 use crate::symbolize;
@@ -29,12 +30,13 @@ const NO_SAMPLES: u8 = 3;
 pub fn main() -> ExitCode {
     let args = Args::parse();
     symbolize::silence_caught_panics();
-    let result = match args.generate {
-        Some(what) => generate::generate(what).map(|()| ExitCode::SUCCESS),
-        None => {
-            log_format::init(args.log_format, args.verbose, args.quiet);
-            record::record(&args)
+    log_format::init(args.log_format, args.verbose, args.quiet);
+    let result = match (args.generate, &args.inspect) {
+        (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
+        (None, Some(Inspect::UnwindInfo { file, rows })) => {
+            unwind_info::print(file, *rows).map(|()| ExitCode::SUCCESS)
         }
+        (None, None) => record::record(&args),
     };
     result.unwrap_or_else(|error| {
         log::error!("{error:#}");
