@@ -18,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
-use crate::sampler::{Event, Sampler, SamplerOptions, Targets, Unwind};
+use crate::sampler::{Event, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use processes::Processes;
 use unwinding::Unwinding;
@@ -236,7 +236,7 @@ impl Recording {
             summary,
             ..
         } = self;
-        let mut copies = Vec::new();
+        let mut copies: Vec<StackCopy> = Vec::new();
         let seen = sampler.drain(|event| match event {
             Event::Sample(sample) => {
                 summary.count(&sample);
@@ -247,7 +247,15 @@ impl Recording {
                 copies.push(copy);
             }
             Event::Fork { parent, child } => processes.forked(parent, child),
-            Event::Exec { pid } => processes.executed(pid, aggregate),
+            Event::Exec { pid } => {
+                // With the memory of the program before goes what its copied stacks could be walked by.
+                for copy in copies.extract_if(.., |copy| copy.sample.pid == pid) {
+                    let sample = unwinding::innermost_only(copy);
+                    summary.count(&sample);
+                    processes.locate(&sample, aggregate);
+                }
+                processes.executed(pid, aggregate);
+            }
             Event::Exit { pid } => processes.thread_ended(pid),
         });
         for pid in processes.take_touched() {

@@ -41,6 +41,9 @@ pub(super) struct Processes {
 struct Known {
     sampled: bool,
     comm: Option<String>,
+    /// What it has mapped, kept until an exec is heard of: samples are looked at up to a tenth of a second late, when the
+    /// process may already run another program.
+    snapshot: Option<Arc<Snapshot>>,
     /// When its mappings were read again for the first time since the process runs this program.
     first_refreshed_at: Option<Instant>,
     refreshed_at: Option<Instant>,
@@ -147,8 +150,11 @@ impl Processes {
     pub(super) fn heard_of(&mut self, copy: &StackCopy) {
         let pid = copy.sample.pid;
         self.touched.insert(pid);
-        if copy.sample.stop == Stop::NoMapping {
-            self.resolver.refresh(pid);
+        if copy.sample.stop == Stop::NoMapping
+            && let Some(new) = self.resolver.refresh(pid)
+            && !new.mappings().is_empty()
+        {
+            self.known.entry(pid).or_default().snapshot = Some(new);
         }
     }
 
@@ -240,19 +246,22 @@ impl Processes {
         known.first_refreshed_at.get_or_insert(now);
         known.refreshed_at = Some(now);
         // The process may be gone by now; what was known of it then is still better than nothing.
-        self.resolver
-            .refresh(pid)
-            .filter(|new| !new.mappings().is_empty())
-            .or(snapshot)
+        let new = self.resolver.refresh(pid);
+        known.snapshot = new.filter(|new| !new.mappings().is_empty()).or(snapshot);
+        known.snapshot.clone()
     }
 
     /// What is mapped in a process, as far as is known.
-    pub(super) fn snapshot(&self, pid: u32) -> Option<Arc<Snapshot>> {
-        // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
-        self.resolver
-            .snapshot(pid)
-            .filter(|snapshot| !snapshot.mappings().is_empty())
-            .or_else(|| self.known.get(&pid)?.inherited.clone())
+    pub(super) fn snapshot(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
+        let known = self.known.entry(pid).or_default();
+        if known.snapshot.is_none() {
+            // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
+            known.snapshot = self
+                .resolver
+                .snapshot(pid)
+                .filter(|snapshot| !snapshot.mappings().is_empty());
+        }
+        known.snapshot.clone().or_else(|| known.inherited.clone())
     }
 
     /// Name of the process; that of the sampled thread when the process cannot be asked any more.

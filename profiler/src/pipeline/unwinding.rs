@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use profiler_common::{MAX_USER_FRAMES, MappingRun, PAGE_SHIFT, Rule};
 
-use crate::addr::ElfAddr;
+use crate::addr::{CodeAddr, ElfAddr, ProcAddr};
 use crate::binary::{Binary, FileId};
 use crate::process::{Mapping, MappingKind, Snapshot};
 use crate::sampler::{Sample, StackCopy, TableError, Tables};
@@ -284,6 +284,14 @@ pub(super) fn walk(copy: StackCopy, tables: &Tables) -> Sample {
     Sample {
         user: stack.frames,
         stop: stack.stop,
+        ..copy.sample
+    }
+}
+
+/// What is known of a copied stack without walking it: the frame that was interrupted.
+pub(super) fn innermost_only(copy: StackCopy) -> Sample {
+    Sample {
+        user: vec![CodeAddr::Exact(ProcAddr(copy.registers.ip))],
         ..copy.sample
     }
 }
