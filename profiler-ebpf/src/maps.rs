@@ -1,7 +1,6 @@
 //! Every map: who writes it, who reads it, what bounds its size.
 
 use aya_ebpf::Global;
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use profiler_common::{Counter, Scratch, Settings};
@@ -25,9 +24,10 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 /// Processes to be sampled, unless all are; the value is not used. Written by user space (the processes asked
 /// for; removal of those that ended) and by `lifecycle::fork` (their children). Read by every hook.
-/// 65,536 is twice the default of `kernel.pid_max`; entries take memory only while they exist.
+/// User space sets the size. All of it is allocated at once: before Linux 6.1 programs on perf events may not use hash
+/// maps that are not ("perf_event programs can only use preallocated hash map").
 #[map]
-pub(crate) static TARGETS: HashMap<u32, u8> = HashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
+pub(crate) static TARGETS: HashMap<u32, u8> = HashMap::with_max_entries(1 << 13, 0);
 
 /// Processes that have given a sample since their last exec. The first sample wakes the reader, so that
 /// the process's mappings are read while it is alive. Written and read here; when it is full, the process

@@ -2,7 +2,7 @@
 //!
 //! Written by user space (`profiler::sampler::tables`); here they are read, and handed on at fork.
 
-use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array as InnerArray, ArrayOfMaps};
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, HashMap};
@@ -20,9 +20,9 @@ const CHUNK_PAIRS: usize = (CHUNK_ROWS / 2) as usize;
 /// Most chunks, of a mebibyte each.
 const CHUNKS: usize = 4096;
 
-/// The mappings of each process that has tables.
+/// The mappings of each process that has tables; user space sets the size.
 #[map]
-static PROCESSES: HashMap<u32, ProcessRun> = HashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
+static PROCESSES: HashMap<u32, ProcessRun> = HashMap::with_max_entries(1 << 13, 0);
 
 /// The mappings of all processes; user space sets the size.
 #[map]

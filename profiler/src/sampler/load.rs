@@ -35,6 +35,8 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         .map_max_entries("RECORDS", ring_bytes)
         .map_max_entries("MAPPINGS", sizes.mappings)
         .map_max_entries("PAGES", sizes.pages)
+        .map_max_entries("PROCESSES", sizes.processes)
+        .map_max_entries("TARGETS", sizes.targets)
         .map_max_entries("RULES", tables::MAX_RULES)
         .verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
     if !options.bpf_log {
@@ -76,19 +78,24 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
 struct TableSizes {
     mappings: u32,
     pages: u32,
+    processes: u32,
+    targets: u32,
 }
 
 impl TableSizes {
-    /// A few large processes, or all of a machine: 16,384 mappings (0.6 MiB) and 1 GiB of text (2 MiB), or
-    /// four times as much.
+    /// A few processes with their children, or all of a machine: 8,192 processes (0.5 MiB), 16,384 mappings (0.6 MiB)
+    /// and 1 GiB of text (2 MiB), or four times as much.
     fn for_targets(targets: &Targets) -> Self {
-        let times = match targets {
-            Targets::Pids(_) => 1,
-            Targets::All => 4,
+        let (times, targets) = match targets {
+            Targets::Pids(_) => (1, 1 << 13),
+            // All are, so there is no list.
+            Targets::All => (4, 1),
         };
         Self {
             mappings: times << 14,
             pages: times << 18,
+            processes: times << 13,
+            targets,
         }
     }
 }

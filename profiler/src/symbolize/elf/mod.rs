@@ -14,9 +14,10 @@
 //!
 //! # What is not caught
 //!
-//! blazesym recurses once per level of inlined calls. Debug information made to nest hundreds of thousands of them
-//! in each other overflows the stack, which is no panic and ends the process; and a file that is truncated while it
-//! is mapped ends it with SIGBUS. Both take a binary that somebody made or changed for the purpose.
+//! blazesym recurses once per level of inlined calls, and an overflow of the stack is no panic but the end of the
+//! process. Debug information made for the purpose nests hundreds of thousands of levels; so call this on a thread with
+//! a large stack, as the pipeline does (256 MiB are enough for 300,000). A file that is truncated while it is mapped
+//! ends the process with SIGBUS.
 
 mod answers;
 mod layers;
