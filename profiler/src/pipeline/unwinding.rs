@@ -85,14 +85,12 @@ impl Unwinding {
             log::debug!("process {pid} is walked by frame pointers only: {error}");
             self.counts.full += 1;
         }
-        // The new ones are counted first, so that what both have does not look unused in between.
-        self.count_users(&binaries, 1);
         let known = Known {
             snapshot: Arc::clone(snapshot),
             binaries,
         };
         if let Some(old) = self.processes.insert(pid, known) {
-            self.count_users(&old.binaries, -1);
+            self.release_users(&old.binaries);
         }
     }
 
@@ -100,7 +98,7 @@ impl Unwinding {
     pub(super) fn remove(&mut self, pid: u32, tables: &mut Tables) {
         if let Some(known) = self.processes.remove(&pid) {
             tables.remove_process(pid);
-            self.count_users(&known.binaries, -1);
+            self.release_users(&known.binaries);
         }
     }
 
@@ -121,10 +119,10 @@ impl Unwinding {
         self.counts
     }
 
-    fn count_users(&mut self, binaries: &[FileId], change: i32) {
+    fn release_users(&mut self, binaries: &[FileId]) {
         for id in binaries {
             if let Some(loaded) = self.binaries.get_mut(id) {
-                loaded.processes = loaded.processes.saturating_add_signed(change);
+                loaded.processes = loaded.processes.saturating_sub(1);
             }
         }
     }
@@ -156,6 +154,8 @@ impl Unwinding {
         let clock = self.clock;
         let loaded = self.load(binary, tables);
         loaded.last_used = clock;
+        // Counted at once: the next binary of this process may need room, and must not take it from this one.
+        loaded.processes += 1;
         binaries.push(binary.id());
         let gap = loaded.gap;
         let Some(published) = &loaded.published else {
@@ -226,7 +226,9 @@ impl Unwinding {
             return loaded;
         }
         loop {
-            match table.publish(tables) {
+            let result = table.publish(tables);
+            tables.settle(result.is_ok());
+            match result {
                 Ok(published) => {
                     loaded.published = Some(published);
                     return loaded;

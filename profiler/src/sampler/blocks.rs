@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a block rests; a walk takes microseconds.
-const REST: Duration = Duration::from_secs(1);
+/// How long a block rests. A walk takes microseconds, but a virtual machine may be held up in the midst of one.
+pub(super) const REST: Duration = Duration::from_millis(20);
 
 /// Sizes of blocks: `unit << class`.
 const CLASSES: usize = 24;

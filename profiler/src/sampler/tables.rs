@@ -13,7 +13,7 @@ use profiler_common::{
     CHUNK_ROWS, MappingRun, PAGE_SHIFT, Page, ProcessRun, Row, Rule, Stop, find_row,
 };
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, REST};
 use super::error::{self, SamplerError};
 use super::load::take;
 use super::mapped::MappedArray;
@@ -44,6 +44,8 @@ pub(crate) struct Tables {
     chunks: Vec<MappedArray<u32>>,
     row_chunks: ArrayOfMaps<MapData, Array<MapData, [u32; 2]>>,
     row_blocks: Blocks,
+    /// Blocks of rows and of pages that were taken for a binary that is not whole yet, with their lengths.
+    unsettled: [Vec<(u32, usize)>; 2],
     processes: BpfHashMap<MapData, u32, ProcessRun>,
     runs: HashMap<u32, ProcessRun>,
     /// Whether frame pointers are tried where there is no rule.
@@ -77,6 +79,7 @@ impl Tables {
             chunks: Vec::new(),
             row_chunks: take(ebpf, "ROWS")?,
             row_blocks: Blocks::new(ROWS_UNIT, chunks * CHUNK_ROWS),
+            unsettled: [Vec::new(), Vec::new()],
             processes: take(ebpf, "PROCESSES")?,
             runs: HashMap::new(),
             guesses: options.unwind != Unwind::Tables,
@@ -129,7 +132,23 @@ impl Tables {
         }
     }
 
-    /// Takes back the rows and pages of a binary that no process has mapped any more.
+    /// Ends the publishing of a binary: what was stored for it stays if it is whole, and is taken back if not.
+    pub(crate) fn settle(&mut self, is_whole: bool) {
+        let now = Instant::now();
+        let [rows, pages] = std::mem::take(&mut self.unsettled);
+        if is_whole {
+            return;
+        }
+        for (block, length) in rows {
+            self.row_blocks.give(block, length, now);
+        }
+        for (block, length) in pages {
+            self.page_blocks.give(block, length, now);
+        }
+    }
+
+    /// Takes back the rows and pages of a binary that no process has mapped any more, and waits until what they took
+    /// can be used for another.
     pub(crate) fn release(&mut self, published: &Published) {
         let now = Instant::now();
         for rows in &published.rows {
@@ -142,6 +161,7 @@ impl Tables {
                 now,
             );
         }
+        std::thread::sleep(REST);
     }
 
     /// The rule in force at an address of a process, as the walk in the kernel would find it.
@@ -252,6 +272,7 @@ impl TableSink for Tables {
             .row_blocks
             .take(rows.len(), Instant::now())
             .ok_or(TableError::Full("rows"))?;
+        self.unsettled[0].push((first, rows.len()));
         self.make_chunks(first)?;
         let words: Vec<u32> = rows.iter().map(|row| row.0).collect();
         let chunk = &mut self.chunks[(first / CHUNK_ROWS) as usize];
@@ -264,6 +285,7 @@ impl TableSink for Tables {
             .page_blocks
             .take(pages.len(), Instant::now())
             .ok_or(TableError::Full("pages of text"))?;
+        self.unsettled[1].push((first, pages.len()));
         self.pages.write(first as usize, pages);
         Ok(first)
     }
