@@ -51,11 +51,16 @@ pub(crate) fn child_not_followed(ctx: &impl aya_ebpf::EbpfContext, child: u32, e
     debug!(ctx, "process {} is not followed: error {}", child, error);
 }
 
+/// Whether more waits in the ring than shall: then what is large is left out, so that samples are not lost.
+#[inline(always)]
+pub(crate) fn ring_fills_up() -> bool {
+    maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) > maps::SETTINGS.load().wakeup_bytes
+}
+
 /// A wake-up costs an interrupt to the reader's CPU and a switch to it, more than the sample itself; the reader
 /// looks by itself often enough unless the ring fills quickly.
 fn wakeup(wake: bool) -> u64 {
-    let waiting = maps::RECORDS.query(BPF_RB_AVAIL_DATA.into());
-    if wake || waiting > maps::SETTINGS.load().wakeup_bytes {
+    if wake || ring_fills_up() {
         BPF_RB_FORCE_WAKEUP.into()
     } else {
         BPF_RB_NO_WAKEUP.into()

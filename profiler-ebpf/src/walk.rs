@@ -17,7 +17,7 @@ use profiler_common::{
 };
 
 use crate::window::{Stack, Window};
-use crate::{maps, tables};
+use crate::{emit, maps, tables};
 
 const FRAME_SIZE: usize = size_of::<u64>();
 /// The part of `cs` that is the privilege level: 3 in user mode (Intel SDM, volume 3, section 5.5).
@@ -69,6 +69,9 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32)
             return UserStack::NONE;
         }
         let Some(process) = tables::process(pid) else {
+            if emit::ring_fills_up() {
+                return interrupted_only(scratch, (*walk).registers.ip);
+            }
             return copy(&raw const (*walk).registers, scratch, Stop::NoTable as u32);
         };
         let interrupted = Registers {
@@ -92,7 +95,7 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32)
         );
         let stop = (*walk).stop;
         // Something was mapped since user space looked; by the time it gets the copy it has looked again.
-        if stop == Stop::NoMapping as u32 {
+        if stop == Stop::NoMapping as u32 && !emit::ring_fills_up() {
             return copy(&interrupted, scratch, stop);
         }
         UserStack {
@@ -100,6 +103,26 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32)
             words: (*walk).frames as usize & MAX_USER_FRAMES,
             stop,
         }
+    }
+}
+
+/// All that is sent of a stack that has no tables when there is no room for a copy.
+///
+/// # Safety
+///
+/// `scratch` must be this CPU's own.
+#[inline(always)]
+unsafe fn interrupted_only(scratch: *mut Scratch, ip: u64) -> UserStack {
+    // SAFETY: as the caller promises.
+    unsafe {
+        (&raw mut (*scratch).frames)
+            .cast::<u64>()
+            .write(ip | EXACT_FRAME);
+    }
+    UserStack {
+        kind: RecordKind::Sample,
+        words: 1,
+        stop: Stop::NoTable as u32,
     }
 }
 
