@@ -63,7 +63,7 @@ pub(super) struct Args {
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = 99, value_parser = values::frequency)]
     pub(super) frequency: u32,
 
-    /// Where the profile goes; - is standard output
+    /// Where the profile goes; - is standard output, and then what a started command prints goes to standard error
     #[arg(short, long, value_name = "FILE", default_value = "cpu.pb.gz")]
     pub(super) output: PathBuf,
 
