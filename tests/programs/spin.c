@@ -43,9 +43,9 @@ A_FUNCTION void outer(uint64_t *a_ns, uint64_t *b_ns) {
     while (target_goes_on()) {
         uint64_t *phase = *a_ns * 3 <= *b_ns * 7 ? a_ns : b_ns;
         if (phase == a_ns)
-            work_a(ROUNDS_PER_PIECE);
+            work_a(target_rounds());
         else
-            work_b(ROUNDS_PER_PIECE);
+            work_b(target_rounds());
         uint64_t after = thread_ns();
         *phase += after - before;
         before = after;

@@ -43,6 +43,18 @@
 /* How long one piece of work is: short enough that phases mix finely, long beside the cost of measuring it. */
 enum { ROUNDS_PER_PIECE = 200000 };
 
+/*
+ * A length for the next piece of work, another each time: pieces of one length alternate in a rhythm, and a sampling
+ * rate that falls in step with it sees one phase more often than there is of it. xorshift32 (Marsaglia).
+ */
+static inline int target_rounds(void) {
+    static uint32_t state = 2463534242u;
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return ROUNDS_PER_PIECE / 2 + (int)(state % ROUNDS_PER_PIECE);
+}
+
 static uint64_t target_limit; /* ns of CPU time, 0: until stdin closes */
 static uint64_t target_start;
 
