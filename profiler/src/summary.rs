@@ -72,7 +72,7 @@ impl Summary {
 
     /// Samples that were taken but are not in the profile.
     pub(crate) fn lost(&self) -> u64 {
-        self.losses.ring_full + self.losses.output_failed + self.losses.malformed
+        self.losses.samples()
     }
 
     /// Each reason for lost samples, with how many.

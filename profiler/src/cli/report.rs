@@ -157,6 +157,7 @@ fn json(summary: &Summary, written: &Written<'_>) -> serde_json::Value {
         "lost": by_reason(summary.lost_by_reason()),
         "lost_events": summary.losses.events,
         "children_not_followed": summary.losses.children_not_followed,
+        "stacks_copied": summary.copied,
         "stacks_cut": by_reason(summary.cut_by_reason()),
         "frames_named": summary.frames.named,
         "frames_not_named": not_named,

@@ -18,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
-use crate::sampler::{Event, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
+use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use processes::Processes;
 use unwinding::Unwinding;
@@ -104,10 +104,9 @@ impl Recording {
         if let Targets::Pids(pids) = &config.targets {
             for pid in pids {
                 processes.add_root(*pid);
-                if !config.started_later {
-                    processes.read_root(*pid, &mut aggregate);
-                }
-                if let Some(snapshot) = processes.snapshot(*pid).filter(|_| !config.started_later) {
+                if !config.started_later
+                    && let Some(snapshot) = processes.read_root(*pid, &mut aggregate)
+                {
                     unwinding.update(*pid, &snapshot, sampler.tables());
                 }
                 roots.extend(open_process(*pid)?);
@@ -238,10 +237,7 @@ impl Recording {
         } = self;
         let mut copies: Vec<StackCopy> = Vec::new();
         let seen = sampler.drain(|event| match event {
-            Event::Sample(sample) => {
-                summary.count(&sample);
-                processes.locate(&sample, aggregate);
-            }
+            Event::Sample(sample) => count(&sample, processes, aggregate, summary),
             Event::StackCopy(copy) => {
                 processes.heard_of(&copy);
                 copies.push(copy);
@@ -251,8 +247,7 @@ impl Recording {
                 // With the memory of the program before goes what its copied stacks could be walked by.
                 for copy in copies.extract_if(.., |copy| copy.sample.pid == pid) {
                     let sample = unwinding::innermost_only(copy);
-                    summary.count(&sample);
-                    processes.locate(&sample, aggregate);
+                    count(&sample, processes, aggregate, summary);
                 }
                 processes.executed(pid, aggregate);
             }
@@ -266,8 +261,7 @@ impl Recording {
         for copy in copies {
             let sample = unwinding::walk(copy, sampler.tables());
             summary.copied += 1;
-            summary.count(&sample);
-            processes.locate(&sample, aggregate);
+            count(&sample, processes, aggregate, summary);
         }
         for pid in processes.take_ended() {
             sampler.remove_target(pid);
@@ -277,14 +271,24 @@ impl Recording {
     }
 
     fn progress(&self) -> Progress {
-        let losses = self.sampler.losses();
         Progress {
             elapsed: self.started.elapsed(),
             samples: self.aggregate.samples(),
-            lost: losses.ring_full + losses.output_failed + losses.malformed,
+            lost: self.sampler.losses().samples(),
             processes: self.processes.sampled(),
         }
     }
+}
+
+/// Counts a sample with its frames located.
+fn count(
+    sample: &Sample,
+    processes: &mut Processes,
+    aggregate: &mut Aggregate,
+    summary: &mut Summary,
+) {
+    summary.count(sample);
+    processes.locate(sample, aggregate);
 }
 
 /// What ended a wait.

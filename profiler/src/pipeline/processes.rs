@@ -72,10 +72,14 @@ impl Processes {
     }
 
     /// Reads the mappings of a process that was asked for, whether it will give samples or not.
-    pub(super) fn read_root(&mut self, pid: u32, aggregate: &mut Aggregate) {
-        if let Some(snapshot) = self.snapshot(pid) {
-            note_main(pid, &snapshot, aggregate);
-        }
+    pub(super) fn read_root(
+        &mut self,
+        pid: u32,
+        aggregate: &mut Aggregate,
+    ) -> Option<Arc<Snapshot>> {
+        let snapshot = self.snapshot(pid)?;
+        note_main(pid, &snapshot, aggregate);
+        Some(snapshot)
     }
 
     /// Locates the frames of a sample and counts it.

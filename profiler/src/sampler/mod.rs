@@ -81,6 +81,13 @@ pub(crate) struct Losses {
     pub children_not_followed: u64,
 }
 
+impl Losses {
+    /// Samples that were taken but did not arrive.
+    pub(crate) fn samples(&self) -> u64 {
+        self.ring_full + self.output_failed + self.malformed
+    }
+}
+
 /// What the kernel accounts to one BPF program, when `kernel.bpf_stats_enabled` is 1.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ProgramCost {
