@@ -30,6 +30,9 @@ pub const MAX_RULES: u32 = 1 << 16;
 /// Steps of a binary search that are enough for [`MAX_PAGE_ROWS`].
 pub const SEARCH_STEPS: u32 = PAGE_SHIFT + 1;
 
+/// Steps that are enough for most pages: 16 rows.
+const SHORT_SEARCH_STEPS: u32 = 4;
+
 /// From which address on which rule is in force: `pc_low:16 | rule:16`, the address in the higher half.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(transparent)]
@@ -69,15 +72,29 @@ pub struct Page {
 /// `None` when the page has no rows, or a row cannot be read. The first row is not compared: its address may
 /// belong to an earlier page, whose low bits mean nothing here.
 #[inline(always)]
-pub fn find_row(page: Page, pc: u64, mut row: impl FnMut(u32) -> Option<Row>) -> Option<Row> {
+pub fn find_row(page: Page, pc: u64, row: impl FnMut(u32) -> Option<Row>) -> Option<Row> {
     if page.first >= page.end {
         return None;
     }
-    // Always the same steps, and no branch on what was read: each branch would double what the verifier has to look
-    // at, because inside of a loop it does not take states with other bounds for the same.
+    // Each step waits for the one before, and most pages have a dozen rows.
+    if page.end.wrapping_sub(page.first) <= 1 << SHORT_SEARCH_STEPS {
+        search::<SHORT_SEARCH_STEPS>(page, pc, row)
+    } else {
+        search::<SEARCH_STEPS>(page, pc, row)
+    }
+}
+
+/// Always the same steps, and no branch on what was read: each branch would double what the verifier has to look
+/// at, because inside of a loop it does not take states with other bounds for the same.
+#[inline(always)]
+fn search<const STEPS: u32>(
+    page: Page,
+    pc: u64,
+    mut row: impl FnMut(u32) -> Option<Row>,
+) -> Option<Row> {
     let mut first = page.first;
     let mut count = page.end.wrapping_sub(first);
-    for _ in 0..SEARCH_STEPS {
+    for _ in 0..STEPS {
         let half = count >> 1;
         let begins = row(first.wrapping_add(half))?.pc_low();
         first = first.wrapping_add(half & all_ones_if_not_above(begins.into(), (pc as u16).into()));

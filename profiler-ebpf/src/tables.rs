@@ -13,10 +13,8 @@ use profiler_common::{
 
 use crate::maps;
 
-/// Two rows an element: the kernel pads elements of arrays to eight bytes.
-type RowPair = [u32; 2];
-/// Elements of one chunk.
-const CHUNK_PAIRS: usize = (CHUNK_ROWS / 2) as usize;
+/// The rows of one chunk: one element, so that a search calls the kernel once and not for each row.
+type Chunk = [u32; CHUNK_ROWS as usize];
 /// Most chunks, of a mebibyte each.
 const CHUNKS: usize = 4096;
 
@@ -38,11 +36,14 @@ static RULES: Array<u64> = Array::with_max_entries(1 << 14, BPF_F_MMAPABLE);
 
 /// Rows, in chunks that are made when they are needed.
 #[btf_map]
-static ROWS: ArrayOfMaps<InnerArray<RowPair, CHUNK_PAIRS, { BPF_F_MMAPABLE as usize }>, CHUNKS> =
+static ROWS: ArrayOfMaps<InnerArray<Chunk, 1, { BPF_F_MMAPABLE as usize }>, CHUNKS> =
     ArrayOfMaps::new();
 
-/// Steps of a binary search over the mappings of one process: enough for 65,536.
-const MAPPING_SEARCH_STEPS: u32 = 17;
+/// Steps of a binary search over the mappings of one process: enough for 131,072.
+const SEARCH_STEPS: u32 = 17;
+
+/// Steps that are enough for most processes: 32 mappings with code.
+const SHORT_SEARCH_STEPS: u32 = 5;
 
 /// The mappings of a process; none when it has no tables (yet).
 #[inline(always)]
@@ -82,20 +83,13 @@ pub(crate) fn find_mapping(process: ProcessRun, address: u64, found: *mut Mappin
     if address >> 63 != 0 || process.first >= process.end {
         return false;
     }
-    // The last mapping that begins at or below the address. No branch on what was read: see `find_row`.
-    let mut first = process.first;
-    let mut count = process.end.wrapping_sub(first);
-    for _ in 0..MAPPING_SEARCH_STEPS {
-        let half = count >> 1;
-        let Some(mapping) = MAPPINGS.get_ptr(first.wrapping_add(half)) else {
-            return false;
-        };
-        // SAFETY: an element of a map.
-        let start = unsafe { (*mapping).start };
-        first = first.wrapping_add(half & all_ones_if_not_above(start, address));
-        count = count.wrapping_sub(half);
-    }
-    let Some(mapping) = MAPPINGS.get_ptr(first) else {
+    let few = process.end.wrapping_sub(process.first) <= 1 << SHORT_SEARCH_STEPS;
+    let mapping = if few {
+        last_not_above::<SHORT_SEARCH_STEPS>(process, address)
+    } else {
+        last_not_above::<SEARCH_STEPS>(process, address)
+    };
+    let Some(mapping) = mapping else {
         return false;
     };
     // SAFETY: an element of a map, and `found` as above. Word by word, because a copy of the whole becomes a call of
@@ -108,6 +102,25 @@ pub(crate) fn find_mapping(process: ProcessRun, address: u64, found: *mut Mappin
         (*found).page_base = (*mapping).page_base;
         (*found).start <= address && address < (*found).limit
     }
+}
+
+/// The last mapping of a process that begins at or below the address. No branch on what was read: see `find_row`.
+#[inline(always)]
+fn last_not_above<const STEPS: u32>(
+    process: ProcessRun,
+    address: u64,
+) -> Option<*const MappingRun> {
+    let mut first = process.first;
+    let mut count = process.end.wrapping_sub(first);
+    for _ in 0..STEPS {
+        let half = count >> 1;
+        let mapping = MAPPINGS.get_ptr(first.wrapping_add(half))?;
+        // SAFETY: an element of a map.
+        let start = unsafe { (*mapping).start };
+        first = first.wrapping_add(half & all_ones_if_not_above(start, address));
+        count = count.wrapping_sub(half);
+    }
+    MAPPINGS.get_ptr(first)
 }
 
 /// What to do where nothing is known: go by frame pointer, or stop if that is not wanted.
@@ -136,14 +149,12 @@ pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
     // SAFETY: an element of a map.
     let (first, end) = unsafe { ((*page).first, (*page).end) };
     // All rows of a page are in one chunk.
-    let Some(chunk) = ROWS.get(first / CHUNK_ROWS) else {
+    let Some(chunk) = ROWS.get(first / CHUNK_ROWS).and_then(|chunk| chunk.get_ptr(0)) else {
         return guess(Rule::NO_TABLE, Stop::NoTable);
     };
-    let row = |number: u32| {
-        let in_chunk = number & (CHUNK_ROWS - 1);
-        let pair = chunk.get(in_chunk >> 1)?;
-        Some(Row(if in_chunk & 1 == 0 { pair[0] } else { pair[1] }))
-    };
+    let rows: *const u32 = chunk.cast();
+    // SAFETY: the mask keeps the number inside of the chunk.
+    let row = |number: u32| Some(Row(unsafe { *rows.add((number & (CHUNK_ROWS - 1)) as usize) }));
     let Some(row) = find_row(Page { first, end }, pc, row) else {
         return guess(Rule::NO_ROW, Stop::NoRow);
     };

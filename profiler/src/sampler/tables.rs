@@ -25,6 +25,8 @@ use crate::unwind::{Published, TableSink};
 const ROWS_UNIT: u32 = 1024;
 const PAGES_UNIT: u32 = 16;
 const MAPPINGS_UNIT: u32 = 8;
+/// One element of the kernel's array.
+type Chunk = [u32; CHUNK_ROWS as usize];
 const CHUNK_BYTES: u64 = CHUNK_ROWS as u64 * size_of::<Row>() as u64;
 /// Most rules that the kernel side has room for; a rustc with its libraries has some 1,200.
 pub(super) const MAX_RULES: u32 = 1 << 14;
@@ -42,7 +44,7 @@ pub(crate) struct Tables {
     mappings: MappedArray<MappingRun>,
     mapping_blocks: Blocks,
     chunks: Vec<MappedArray<u32>>,
-    row_chunks: ArrayOfMaps<MapData, Array<MapData, [u32; 2]>>,
+    row_chunks: ArrayOfMaps<MapData, Array<MapData, Chunk>>,
     row_blocks: Blocks,
     /// Blocks of rows and of pages that were taken for a binary that is not whole yet, with their lengths.
     unsettled: [Vec<(u32, usize)>; 2],
@@ -231,7 +233,7 @@ impl Tables {
         const ACTION: &str = "making a table of unwind rows";
         while self.chunks.len() as u32 <= number / CHUNK_ROWS {
             let definition =
-                aya_obj::Map::new_from_params(TYPE_ARRAY, 4, 8, CHUNK_ROWS / 2, MMAPABLE);
+                aya_obj::Map::new_from_params(TYPE_ARRAY, 4, CHUNK_BYTES as u32, 1, MMAPABLE);
             let data = MapData::create(definition, "rows", None)
                 .map_err(|cause| error::other(ACTION, cause))?;
             let chunk = {
