@@ -5,6 +5,7 @@
 //! Goals are printed and never asserted: a slow machine is no error.
 
 mod accuracy;
+mod background;
 mod bpf_cost;
 mod figures;
 mod files;
@@ -23,6 +24,7 @@ mod samply_json;
 mod sysctl;
 mod tables;
 mod target;
+mod unwind;
 mod workload;
 mod workloads;
 
@@ -45,6 +47,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         && first == measure::MEASURED
     {
         return measure::run_between(rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == unwind::NAME
+    {
+        return unwind::run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {
@@ -75,7 +82,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         measured,
         idle,
     };
-    println!("\nresults in {}", results.save()?.display());
+    let path = report::save(&results.options.name, &results.text()?)?;
+    println!("\nresults in {}", path.display());
     Ok(())
 }
 

@@ -6,10 +6,11 @@
 //! run that takes a sample can be told.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
+use super::background::Background;
 use super::files::Files;
 use super::options::Options;
 use super::profilers::Profiler;
@@ -49,14 +50,10 @@ pub(super) fn idle(
     directory: &Path,
     patience: &Patience,
 ) -> Result<Runs> {
-    let sleeper = Command::new("sleep")
-        .arg("1000")
-        .stdin(Stdio::null())
-        .spawn();
-    let sleeper = Sleeper(sleeper.context("could not start sleep")?);
+    let sleeper = Background::sleeper()?;
     let files = Files(directory);
     let _counting = Setting::set("kernel/bpf_stats_enabled", "1")?;
-    recording::record(profiler, sleeper.0.id(), options, &files, patience, |_| {
+    recording::record(profiler, sleeper.pid(), options, &files, patience, |_| {
         Ok(())
     })?;
     read(profiler, &files)
@@ -104,15 +101,6 @@ fn read(profiler: &Profiler, files: &Files<'_>) -> Result<Runs> {
         samples: profile.samples(),
         verified,
     })
-}
-
-struct Sleeper(Child);
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ pub(super) fn median(rounds: &[Round], kind: Kind, of: fn(&Round) -> Option<f64>
     median_of(rounds.filter_map(of).collect())
 }
 
-fn median_of(mut values: Vec<f64>) -> Option<f64> {
+/// The middle of some figures.
+pub(super) fn median_of(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 {

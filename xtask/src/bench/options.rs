@@ -59,7 +59,8 @@ impl Options {
     }
 }
 
-fn positive(option: &str, value: &str) -> Result<u32> {
+/// A number from 1 on.
+pub(super) fn positive(option: &str, value: &str) -> Result<u32> {
     match value.parse() {
         Ok(0) | Err(_) => bail!("{option} needs a number from 1 on, not `{value}`\n{USAGE}"),
         Ok(number) => Ok(number),

@@ -1,6 +1,7 @@
 //! Lets one profiler record one process for a given time, and makes the profile readable.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,6 +26,11 @@ impl Patience {
         signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted))
             .context("Ctrl-C cannot be taken over")?;
         Ok(Self(interrupted))
+    }
+
+    /// Waits so long.
+    pub(super) fn wait(&self, time: Duration) -> Result<()> {
+        self.until(now_ns() + time.as_nanos() as u64)
     }
 
     /// Waits until `CLOCK_MONOTONIC` shows `time_ns`.
@@ -67,13 +73,8 @@ pub(super) fn record(
     patience: &Patience,
     mut at: impl FnMut(Moment) -> Result<()>,
 ) -> Result<Recorded> {
-    if files.0.exists() {
-        fs::remove_dir_all(files.0)
-            .with_context(|| format!("could not empty {}", files.0.display()))?;
-    }
-    fs::create_dir_all(files.0)
-        .with_context(|| format!("could not create {}", files.0.display()))?;
-    patience.until(now_ns() + WARM_UP.as_nanos() as u64)?;
+    make_empty(files.0)?;
+    patience.wait(WARM_UP)?;
     at(Moment::Before)?;
     let command = profiler.record(pid, options, files);
     let running = measure::start(&command, &files.stdout(), &files.stderr())?;
@@ -103,6 +104,16 @@ pub(super) fn record(
     })
 }
 
+/// Makes a directory, or empties it.
+pub(super) fn make_empty(directory: &Path) -> Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory)
+            .with_context(|| format!("could not empty {}", directory.display()))?;
+    }
+    fs::create_dir_all(directory)
+        .with_context(|| format!("could not create {}", directory.display()))
+}
+
 fn finish(running: Running, kind: Kind, files: &Files<'_>) -> Result<Usage> {
     let usage = running.finish()?;
     // perf ends by the signal that it was stopped with; 3 is ours for a profile without samples.
@@ -116,7 +127,7 @@ fn finish(running: Running, kind: Kind, files: &Files<'_>) -> Result<Usage> {
 }
 
 /// `memlock` of `/proc/PID/fdinfo`, which BPF maps and programs have.
-fn bpf_memory_kib(running: &Running) -> u64 {
+pub(super) fn bpf_memory_kib(running: &Running) -> u64 {
     let Ok(entries) = fs::read_dir(format!("/proc/{}/fdinfo", running.pid)) else {
         return 0;
     };

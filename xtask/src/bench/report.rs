@@ -61,18 +61,8 @@ pub(super) struct Results {
 
 impl Results {
     /// The whole file.
-    pub(super) fn text(&self, today: &str) -> String {
-        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-        let mut text = format!("# Benchmark of {today}: {}\n\n", self.options.name);
-        text += &format!("`cargo xtask {command}`\n\n");
-        for (name, value) in machine::facts() {
-            text += &format!("- {name}: {value}\n");
-        }
-        text += &format!(
-            "- load averages: {} before, {} after\n",
-            self.load_before,
-            machine::load()
-        );
+    pub(super) fn text(&self) -> Result<String> {
+        let mut text = heading_of_file(&self.options.name, &self.load_before)?;
         for About { kind, found } in &self.profilers {
             text += &match found {
                 Ok(found) => format!("- {}: {}; `{}`\n", kind.name(), found.version, found.line),
@@ -83,7 +73,7 @@ impl Results {
         for measured in &self.measured {
             text += &self.section(measured);
         }
-        text
+        Ok(text)
     }
 
     fn section(&self, measured: &Measured) -> String {
@@ -166,26 +156,40 @@ impl Results {
             runs.verified,
         )
     }
+}
 
-    /// Writes the file, beside those of the same day.
-    pub(super) fn save(&self) -> Result<PathBuf> {
-        let today = machine::today()?;
-        let directory = workspace::root().join("benches/results");
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("could not create {}", directory.display()))?;
-        let name = |number: usize| match number {
-            1 => format!("{today}-{}.md", self.options.name),
-            _ => format!("{today}-{}-{number}.md", self.options.name),
-        };
-        let path = (1..)
-            .map(|number| directory.join(name(number)))
-            .find(|path| !path.exists())
-            .expect("numbers do not run out");
-        let text = self.text(&today);
-        print!("{text}");
-        fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
-        Ok(path)
+/// What every file of results begins with: the command, the machine and its load.
+pub(super) fn heading_of_file(name: &str, load_before: &str) -> Result<String> {
+    let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    let mut text = format!("# Benchmark of {}: {name}\n\n", machine::today()?);
+    text += &format!("`cargo xtask {command}`\n\n");
+    for (name, value) in machine::facts() {
+        text += &format!("- {name}: {value}\n");
     }
+    text += &format!(
+        "- load averages: {load_before} before, {} after\n",
+        machine::load()
+    );
+    Ok(text)
+}
+
+/// Prints the text and writes it to a file, beside those of the same day.
+pub(super) fn save(name: &str, text: &str) -> Result<PathBuf> {
+    let today = machine::today()?;
+    let directory = workspace::root().join("benches/results");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("could not create {}", directory.display()))?;
+    let name = |number: usize| match number {
+        1 => format!("{today}-{name}.md"),
+        _ => format!("{today}-{name}-{number}.md"),
+    };
+    let path = (1..)
+        .map(|number| directory.join(name(number)))
+        .find(|path| !path.exists())
+        .expect("numbers do not run out");
+    print!("{text}");
+    fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+    Ok(path)
 }
 
 fn figures(name: &str, value: impl Fn(&Figure) -> Option<f64>) -> String {

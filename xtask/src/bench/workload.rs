@@ -48,9 +48,7 @@ pub(super) struct Phase {
 impl Workload {
     /// Builds it and returns how it is started.
     pub(super) fn build(&self) -> Result<Command> {
-        let built = workspace::target().join("bench/programs");
-        fs::create_dir_all(&built)
-            .with_context(|| format!("could not create {}", built.display()))?;
+        let built = built()?;
         for build in self.builds {
             let mut compiler = Command::new(build.command[0]);
             command::isolate(&mut compiler);
@@ -79,6 +77,26 @@ impl Workload {
         command.args(words).current_dir(sources());
         Ok(command)
     }
+}
+
+/// Where compiled programs are.
+pub(super) fn built() -> Result<PathBuf> {
+    let built = workspace::target().join("bench/programs");
+    fs::create_dir_all(&built).with_context(|| format!("could not create {}", built.display()))?;
+    Ok(built)
+}
+
+/// Compiles one program; the path of the output is added to the command.
+pub(super) fn compile(command: &[&str], output: &str) -> Result<PathBuf> {
+    let output = built()?.join(output);
+    let mut compiler = Command::new(command[0]);
+    command::isolate(&mut compiler);
+    compiler
+        .args(&command[1..])
+        .arg(&output)
+        .current_dir(sources());
+    command::check(&mut compiler)?;
+    Ok(output)
 }
 
 fn sources() -> PathBuf {
