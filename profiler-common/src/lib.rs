@@ -28,7 +28,7 @@ pub use rows::{
 pub use rule::{Cfa, Rule, SavedFp};
 pub use sample::{
     COMM_LEN, COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
-    RED_ZONE, SampleHeader, Scratch,
+    MORE_PAGES, PAGE_WORDS, RED_ZONE, SampleHeader, Scratch,
 };
 pub use settings::Settings;
 pub use step::{Memory, Registers, step};

@@ -21,8 +21,14 @@ pub const MAX_KERNEL_FRAMES: usize = 127;
 /// 3.2.2), in which gcc's epilogues leave the saved rbp for the rows of their last instructions.
 pub const RED_ZONE: u64 = 128;
 
-/// Words of stack in a copy: at most the rest of a page and all but one word of the next.
-pub const MAX_COPY_WORDS: usize = 512 + 511;
+/// Words of one page of a stack, and pages that are copied behind the one that the stack pointer is in. The kernel gives
+/// 32 KiB to a value that each CPU has of its own, so seven pages are the most.
+pub const PAGE_WORDS: usize = 512;
+/// See [`PAGE_WORDS`].
+pub const MORE_PAGES: usize = 6;
+
+/// Words of stack in a copy, at most.
+pub const MAX_COPY_WORDS: usize = (1 + MORE_PAGES) * PAGE_WORDS;
 
 /// Words before the stack in a copy: the registers.
 pub const COPY_REGISTERS: usize = 3;
@@ -70,7 +76,9 @@ pub struct Scratch {
 }
 
 const _: () = assert!(size_of::<SampleHeader>() == 48);
-const _: () = assert!(size_of::<Scratch>() == 48 + 8 * (3 + 1023 + 127));
+const _: () = assert!(size_of::<Scratch>() == 48 + 8 * (3 + 3584 + 127));
+// `PCPU_MIN_UNIT_SIZE` of the kernel's `linux/percpu.h`.
+const _: () = assert!(size_of::<Scratch>() <= 32 << 10);
 const _: () = assert!(MAX_USER_FRAMES <= COPY_REGISTERS + MAX_COPY_WORDS);
 // The masks for numbers of frames and words in the BPF programs are bounds only for numbers of the form 2^n - 1.
 const _: () = assert!((MAX_USER_FRAMES + 1).is_power_of_two());

@@ -51,10 +51,16 @@ pub(crate) fn child_not_followed(ctx: &impl aya_ebpf::EbpfContext, child: u32, e
     debug!(ctx, "process {} is not followed: error {}", child, error);
 }
 
-/// Whether more waits in the ring than shall: then what is large is left out, so that samples are not lost.
+/// Whether so much waits in the ring that the reader shall not let it wait longer.
 #[inline(always)]
-pub(crate) fn ring_fills_up() -> bool {
+fn ring_fills_up() -> bool {
     maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) > maps::SETTINGS.load().wakeup_bytes
+}
+
+/// Whether what is large may go into the ring, without a danger that samples are lost.
+#[inline(always)]
+pub(crate) fn has_room_for_copies() -> bool {
+    maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) <= 2 * maps::SETTINGS.load().wakeup_bytes
 }
 
 /// A wake-up costs an interrupt to the reader's CPU and a switch to it, more than the sample itself; the reader

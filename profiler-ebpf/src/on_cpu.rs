@@ -5,13 +5,15 @@ use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
 };
 use aya_ebpf::programs::PerfEventContext;
-use profiler_common::{COMM_LEN, Counter, MAX_KERNEL_FRAMES, Scratch};
+use profiler_common::{
+    COMM_LEN, COPY_REGISTERS, Counter, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, Scratch,
+};
 
 use crate::walk::{UserStack, kernel_frames};
 use crate::{emit, lifecycle, maps};
 
 /// Bound of frames or words of a user stack, of the form 2^n - 1.
-const MOST_WORDS: usize = 2047;
+const MOST_WORDS: usize = 4095;
 
 /// Sends one sample of the interrupted task, if its process is being profiled; `walk` takes the user's stack.
 #[inline(always)]
@@ -76,4 +78,5 @@ unsafe fn write_comm(comm: *mut [u8; COMM_LEN]) {
     }
 }
 
+const _: () = assert!(COPY_REGISTERS + MAX_COPY_WORDS <= MOST_WORDS);
 const _: () = assert!(core::mem::offset_of!(Scratch, header.comm) % 8 == 0);

@@ -149,12 +149,19 @@ pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
     // SAFETY: an element of a map.
     let (first, end) = unsafe { ((*page).first, (*page).end) };
     // All rows of a page are in one chunk.
-    let Some(chunk) = ROWS.get(first / CHUNK_ROWS).and_then(|chunk| chunk.get_ptr(0)) else {
+    let Some(chunk) = ROWS
+        .get(first / CHUNK_ROWS)
+        .and_then(|chunk| chunk.get_ptr(0))
+    else {
         return guess(Rule::NO_TABLE, Stop::NoTable);
     };
     let rows: *const u32 = chunk.cast();
     // SAFETY: the mask keeps the number inside of the chunk.
-    let row = |number: u32| Some(Row(unsafe { *rows.add((number & (CHUNK_ROWS - 1)) as usize) }));
+    let row = |number: u32| {
+        Some(Row(unsafe {
+            *rows.add((number & (CHUNK_ROWS - 1)) as usize)
+        }))
+    };
     let Some(row) = find_row(Page { first, end }, pc, row) else {
         return guess(Rule::NO_ROW, Stop::NoRow);
     };

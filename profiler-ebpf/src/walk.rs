@@ -12,8 +12,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
-    COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MappingRun,
-    ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
+    COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MORE_PAGES,
+    MappingRun, PAGE_WORDS, ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
 };
 
 use crate::window::{Stack, Window};
@@ -69,7 +69,7 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32)
             return UserStack::NONE;
         }
         let Some(process) = tables::process(pid) else {
-            if emit::ring_fills_up() {
+            if !emit::has_room_for_copies() {
                 return interrupted_only(scratch, (*walk).registers.ip);
             }
             return copy(&raw const (*walk).registers, scratch, Stop::NoTable as u32);
@@ -95,7 +95,7 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32)
         );
         let stop = (*walk).stop;
         // Something was mapped since user space looked; by the time it gets the copy it has looked again.
-        if stop == Stop::NoMapping as u32 && !emit::ring_fills_up() {
+        if stop == Stop::NoMapping as u32 && emit::has_room_for_copies() {
             return copy(&interrupted, scratch, stop);
         }
         UserStack {
@@ -144,15 +144,18 @@ unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) ->
         let from = ((*registers).sp & !(WORD - 1)).wrapping_sub(RED_ZONE);
         words.add(2).write((*registers).fp);
         let mut copied = 0;
-        // To the end of the page, between 8 and 4096 bytes; then the next page, if there is one.
+        // To the end of the page, between 8 and 4096 bytes; then page by page, as long as there are some.
         let first = PAGE - (from & (PAGE - WORD));
         let stack = words.add(COPY_REGISTERS);
         if bpf_probe_read_user(stack.cast(), first as u32, from as *const _) == 0 {
             copied = (first / WORD) as usize;
-            let next = stack.add(copied & 1023).cast();
-            let size = (PAGE - WORD) as u32;
-            if bpf_probe_read_user(next, size, from.wrapping_add(first) as *const _) == 0 {
-                copied += (PAGE / WORD) as usize - 1;
+            for page in 0..MORE_PAGES {
+                let next = stack.add((first / WORD) as usize + page * PAGE_WORDS);
+                let address = from.wrapping_add(first).wrapping_add(page as u64 * PAGE);
+                if bpf_probe_read_user(next.cast(), PAGE as u32, address as *const _) != 0 {
+                    break;
+                }
+                copied += PAGE_WORDS;
             }
         }
         UserStack {

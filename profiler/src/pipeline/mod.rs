@@ -5,7 +5,9 @@
 //! aggregate ──▶ write_up (symbolize, pprof) ──▶ bytes        afterwards
 //! ```
 
+mod copies;
 mod processes;
+mod row_maker;
 mod unwinding;
 mod write_up;
 
@@ -13,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
+use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -20,6 +23,7 @@ use crate::aggregate::Aggregate;
 use crate::config::Config;
 use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
+use copies::{Copies, Waiting};
 use processes::Processes;
 use unwinding::Unwinding;
 
@@ -36,6 +40,7 @@ pub(crate) struct Recording {
     sampler: Sampler,
     processes: Processes,
     unwinding: Unwinding,
+    copies: Copies,
     aggregate: Aggregate,
     summary: Summary,
     /// A descriptor for each process asked for that becomes readable when the process ends.
@@ -98,7 +103,8 @@ impl Recording {
             bpf_log: config.bpf_log,
         })?;
         let mut processes = Processes::default();
-        let mut unwinding = Unwinding::new(sampler.walks_by_tables());
+        let mut unwinding = Unwinding::new(sampler.walks_by_tables())
+            .context("failed to prepare for making unwind rows")?;
         let mut aggregate = Aggregate::default();
         let mut roots = Vec::new();
         if let Targets::Pids(pids) = &config.targets {
@@ -112,6 +118,8 @@ impl Recording {
                 roots.extend(open_process(*pid)?);
             }
         }
+        unwinding.wait(sampler.tables());
+        unwinding.dismiss_threads();
         let started = Instant::now();
         let started_at = SystemTime::now();
         sampler.attach()?;
@@ -129,6 +137,7 @@ impl Recording {
             sampler,
             processes,
             unwinding,
+            copies: Copies::default(),
             aggregate,
             roots,
             started,
@@ -161,6 +170,8 @@ impl Recording {
         self.sampler.detach()?;
         self.summary.elapsed = self.started.elapsed();
         while self.read_ring() > 0 {}
+        self.unwinding.wait(self.sampler.tables());
+        self.walk_copies(true);
         if let Some(time_ns) = self.summary.first_sample_ns {
             log::debug!("first sample at {time_ns} ns of CLOCK_MONOTONIC");
         }
@@ -209,6 +220,7 @@ impl Recording {
         let mut fds = vec![
             PollFd::new(&stop, PollFlags::IN),
             PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.unwinding.as_fd(), PollFlags::IN),
         ];
         fds.extend(
             self.roots
@@ -221,7 +233,7 @@ impl Recording {
         }
         let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        let mut ended = readable.iter().skip(2);
+        let mut ended = readable.iter().skip(3);
         self.roots.retain(|_| ended.next() != Some(&true));
         Ok(Woken { stop: readable[0] })
     }
@@ -259,15 +271,67 @@ impl Recording {
             }
         }
         for copy in copies {
-            let sample = unwinding::walk(copy, sampler.tables());
-            summary.copied += 1;
-            count(&sample, processes, aggregate, summary);
+            let snapshot = processes.snapshot(copy.sample.pid);
+            self.copies.push(Waiting {
+                copy,
+                snapshot,
+                again: false,
+            });
         }
-        for pid in processes.take_ended() {
-            sampler.remove_target(pid);
-            unwinding.remove(pid, sampler.tables());
+        self.walk_copies(false);
+        for pid in self.processes.take_ended() {
+            self.sampler.remove_target(pid);
+            self.unwinding.remove(pid, self.sampler.tables());
         }
         seen
+    }
+
+    /// Walks the copied stacks whose rows are there; at the end all of them.
+    fn walk_copies(&mut self, end: bool) {
+        let Self {
+            sampler,
+            processes,
+            unwinding,
+            copies,
+            aggregate,
+            summary,
+            ..
+        } = self;
+        unwinding.take_made(sampler.tables());
+        while let Some(waiting) = copies.pop(end, |snapshot| unwinding.is_ready(snapshot)) {
+            let Waiting {
+                copy,
+                snapshot: Some(snapshot),
+                again,
+            } = waiting
+            else {
+                let sample = unwinding::innermost_only(waiting.copy);
+                count(&sample, processes, aggregate, summary);
+                continue;
+            };
+            let pid = copy.sample.pid;
+            let stack = unwinding.walk(&copy, &snapshot, sampler.tables());
+            if stack.stop == Stop::NoMapping
+                && !again
+                && let Some(now) = processes.look_again(pid, &snapshot)
+            {
+                unwinding.update(pid, &now, sampler.tables());
+                copies.push(Waiting {
+                    copy,
+                    snapshot: Some(now),
+                    again: true,
+                });
+                continue;
+            }
+            let sample = Sample {
+                user: stack.frames,
+                stop: stack.stop,
+                ..copy.sample
+            };
+            summary.copied += 1;
+            summary.count(&sample);
+            processes.locate_in(&sample, Some(&snapshot), aggregate);
+        }
     }
 
     fn progress(&self) -> Progress {

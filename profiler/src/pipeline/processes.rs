@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use profiler_common::Stop;
 
+use crate::addr::ProcAddr;
 use crate::aggregate::{Aggregate, Frame, Labels};
 use crate::process::{ProcFs, Resolver, Snapshot};
 use crate::sampler::{Sample, StackCopy};
@@ -82,12 +83,27 @@ impl Processes {
         Some(snapshot)
     }
 
-    /// Locates the frames of a sample and counts it.
+    /// Locates the frames of a sample with what is mapped now, and counts it.
     pub(super) fn locate(&mut self, sample: &Sample, aggregate: &mut Aggregate) {
-        let pid = sample.pid;
         let snapshot = self.snapshot_for(sample);
-        self.touched.insert(pid);
-        if let Some(snapshot) = &snapshot
+        self.touched.insert(sample.pid);
+        self.locate_in(sample, snapshot.as_deref(), aggregate);
+    }
+
+    /// Locates the frames of a sample with what was mapped then, as far as that is known, and counts it.
+    pub(super) fn locate_in(
+        &mut self,
+        sample: &Sample,
+        snapshot: Option<&Snapshot>,
+        aggregate: &mut Aggregate,
+    ) {
+        let pid = sample.pid;
+        let known = self.known.entry(pid).or_default();
+        if !std::mem::replace(&mut known.sampled, true) {
+            self.sampled += 1;
+            self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
+        }
+        if let Some(snapshot) = snapshot
             && self.roots.contains(&pid)
         {
             note_main(pid, snapshot, aggregate);
@@ -106,9 +122,7 @@ impl Processes {
         }));
         let user = sample.user.iter().map(|address| {
             let address = address.lookup();
-            let mapping = snapshot
-                .as_ref()
-                .and_then(|snapshot| snapshot.lookup(address));
+            let mapping = snapshot.and_then(|snapshot| snapshot.lookup(address));
             Frame {
                 mapping: mapping.map(|mapping| aggregate.mappings.user(pid, mapping)),
                 address: address.0,
@@ -154,12 +168,27 @@ impl Processes {
     pub(super) fn heard_of(&mut self, copy: &StackCopy) {
         let pid = copy.sample.pid;
         self.touched.insert(pid);
-        if copy.sample.stop == Stop::NoMapping
-            && let Some(new) = self.resolver.refresh(pid)
-            && !new.mappings().is_empty()
-        {
-            self.known.entry(pid).or_default().snapshot = Some(new);
+        let Some(snapshot) = self.snapshot(pid) else {
+            return;
+        };
+        if !snapshot.contains(ProcAddr(copy.registers.ip)) {
+            self.refresh(pid);
+        } else if copy.sample.stop == Stop::NoMapping {
+            self.look_again(pid, &snapshot);
         }
+    }
+
+    /// What the same program has mapped by now, if that is not what it had when a walk met an unknown address.
+    pub(super) fn look_again(&mut self, pid: u32, then: &Snapshot) -> Option<Arc<Snapshot>> {
+        let now = self.snapshot(pid)?;
+        let known = self.known.entry(pid).or_default();
+        let now = if std::ptr::eq(&*now, then) && known.is_out_of_date(TRUST) {
+            self.refresh(pid)?
+        } else {
+            now
+        };
+        let main = |snapshot: &Snapshot| Some(snapshot.main()?.binary()?.id());
+        (!std::ptr::eq(&*now, then) && main(&now) == main(then)).then_some(now)
     }
 
     /// The processes that were heard of since the last call.
@@ -238,20 +267,24 @@ impl Processes {
         let pid = sample.pid;
         let snapshot = self.snapshot(pid);
         let known = self.known.entry(pid).or_default();
-        if !std::mem::replace(&mut known.sampled, true) {
-            self.sampled += 1;
-            self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
-        }
         let trust = trust(snapshot.as_deref()?, sample);
-        if !trust.is_some_and(|trust| known.is_out_of_date(trust)) {
-            return snapshot;
+        if trust.is_some_and(|trust| known.is_out_of_date(trust)) {
+            self.refresh(pid)
+        } else {
+            snapshot
         }
+    }
+
+    /// Reads the mappings of a process again.
+    fn refresh(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
+        let before = self.snapshot(pid);
+        let known = self.known.entry(pid).or_default();
         let now = Instant::now();
         known.first_refreshed_at.get_or_insert(now);
         known.refreshed_at = Some(now);
         // The process may be gone by now; what was known of it then is still better than nothing.
         let new = self.resolver.refresh(pid);
-        known.snapshot = new.filter(|new| !new.mappings().is_empty()).or(snapshot);
+        known.snapshot = new.filter(|new| !new.mappings().is_empty()).or(before);
         known.snapshot.clone()
     }
 

@@ -2,22 +2,29 @@
 //! process whenever they change.
 
 use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use profiler_common::{MAX_USER_FRAMES, MappingRun, PAGE_SHIFT, Rule};
 
+use super::row_maker::{Made, RowMaker};
 use crate::addr::{CodeAddr, ElfAddr, ProcAddr};
 use crate::binary::{Binary, FileId};
 use crate::process::{Mapping, MappingKind, Snapshot};
 use crate::sampler::{Sample, StackCopy, TableError, Tables};
-use crate::unwind::{self, Published, PublishedRegion, Table};
+use crate::unwind::{self, Published, PublishedRegion, Stack, Table};
+
+/// How long to wait for rows when nothing can go on without them. The largest library known takes a twentieth of this
+/// from a slow disk.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is in the kernel's tables, and for whom.
 #[derive(Debug)]
 pub(super) struct Unwinding {
     /// Whether the kernel walks by tables at all.
     wanted: bool,
+    maker: RowMaker,
     binaries: HashMap<FileId, Loaded>,
     processes: HashMap<u32, Known>,
     /// Order of use of binaries.
@@ -47,44 +54,49 @@ struct Known {
     binaries: Vec<FileId>,
 }
 
-/// A binary in the tables.
+/// A binary in the tables, or on its way there.
 #[derive(Debug)]
 struct Loaded {
-    /// Where its rows are; `None` if it has none.
-    published: Option<Published>,
-    /// The rule where it has no rows.
-    gap: Rule,
+    binary: Arc<Binary>,
+    stage: Stage,
     processes: u32,
     last_used: u64,
 }
 
+/// How far a binary is.
+#[derive(Debug)]
+enum Stage {
+    /// Its rows are being made.
+    Asked,
+    /// Its rows are in the tables; the rule is for where it has none.
+    Published(Published, Rule),
+    /// It has no rows; this rule is for all of it.
+    NoRows(Rule),
+    /// There was no room for its rows.
+    NoRoom,
+}
+
 impl Unwinding {
     /// Nothing in the tables yet; nothing ever if they are not wanted.
-    pub(super) fn new(wanted: bool) -> Self {
-        Self {
+    pub(super) fn new(wanted: bool) -> rustix::io::Result<Self> {
+        Ok(Self {
             wanted,
+            maker: RowMaker::new()?,
             binaries: HashMap::new(),
             processes: HashMap::new(),
             clock: 0,
             counts: Counts::default(),
-        }
+        })
     }
 
-    /// Sees to it that walks of this process use what the snapshot says.
+    /// Sees to it that walks of this process use what the snapshot says, as soon as all of its rows are there. Until
+    /// then the kernel sends copies of stacks that it has no rule for.
     pub(super) fn update(&mut self, pid: u32, snapshot: &Arc<Snapshot>, tables: &mut Tables) {
         let known = self.processes.get(&pid);
         if !self.wanted || known.is_some_and(|known| Arc::ptr_eq(&known.snapshot, snapshot)) {
             return;
         }
-        let mut runs = Vec::new();
-        let mut binaries = Vec::new();
-        for mapping in snapshot.mappings() {
-            self.add_runs(mapping, tables, &mut runs, &mut binaries);
-        }
-        if let Err(error) = tables.set_process(pid, &runs) {
-            log::debug!("process {pid} is walked by frame pointers only: {error}");
-            self.counts.full += 1;
-        }
+        let binaries = self.use_binaries(snapshot);
         let known = Known {
             snapshot: Arc::clone(snapshot),
             binaries,
@@ -92,6 +104,7 @@ impl Unwinding {
         if let Some(old) = self.processes.insert(pid, known) {
             self.release_users(&old.binaries);
         }
+        self.publish_process(pid, tables);
     }
 
     /// Forgets a process that has ended.
@@ -99,7 +112,55 @@ impl Unwinding {
         if let Some(known) = self.processes.remove(&pid) {
             tables.remove_process(pid);
             self.release_users(&known.binaries);
+            self.ask_again();
         }
+    }
+
+    /// Publishes the rows that have been made by now, and the processes that were waiting for them.
+    pub(super) fn take_made(&mut self, tables: &mut Tables) {
+        let made = self.maker.take_made();
+        self.publish(made, tables);
+    }
+
+    /// Waits until all rows that were asked for are published, within reason.
+    pub(super) fn wait(&mut self, tables: &mut Tables) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.maker.outstanding() > 0 {
+            let made = self.maker.wait(deadline);
+            if made.is_empty() && Instant::now() >= deadline {
+                log::warn!(
+                    "the unwind rows of {} binaries took too long; their stacks may be cut",
+                    self.maker.outstanding()
+                );
+                return;
+            }
+            self.publish(made, tables);
+        }
+    }
+
+    /// Ends the threads that make rows, until there are rows to be made again.
+    pub(super) fn dismiss_threads(&mut self) {
+        self.maker.dismiss();
+    }
+
+    /// Whether the rows of all that is mapped there have been made, as far as they can be.
+    pub(super) fn is_ready(&self, snapshot: &Snapshot) -> bool {
+        let mut binaries = snapshot.mappings().iter().filter_map(|all| all.binary());
+        binaries.all(|binary| {
+            let loaded = self.binaries.get(&binary.id());
+            !loaded.is_some_and(|loaded| matches!(loaded.stage, Stage::Asked))
+        })
+    }
+
+    /// Walks a copied stack as the kernel would have, with what was mapped then.
+    pub(super) fn walk(&self, copy: &StackCopy, snapshot: &Snapshot, tables: &Tables) -> Stack {
+        let runs = self.runs(snapshot);
+        unwind::walk(
+            copy.registers,
+            MAX_USER_FRAMES,
+            |address| tables.rule_at(&runs, address),
+            &mut &*copy,
+        )
     }
 
     /// What a user should know, one sentence each.
@@ -119,6 +180,31 @@ impl Unwinding {
         self.counts
     }
 
+    /// Counts a process as a user of all that it has mapped, and has rows made of what is new.
+    fn use_binaries(&mut self, snapshot: &Snapshot) -> Vec<FileId> {
+        self.clock += 1;
+        let mut ids = Vec::new();
+        for mapping in snapshot.mappings() {
+            let (Some(binary), Some(_)) = (mapping.binary(), mapping.load_bias()) else {
+                continue;
+            };
+            let loaded = self.binaries.entry(binary.id()).or_insert_with(|| {
+                self.maker.ask(binary);
+                Loaded {
+                    binary: Arc::clone(binary),
+                    stage: Stage::Asked,
+                    processes: 0,
+                    last_used: 0,
+                }
+            });
+            loaded.last_used = self.clock;
+            // Counted at once: the next binary of this process may need room, and must not take it from this one.
+            loaded.processes += 1;
+            ids.push(binary.id());
+        }
+        ids
+    }
+
     fn release_users(&mut self, binaries: &[FileId]) {
         for id in binaries {
             if let Some(loaded) = self.binaries.get_mut(id) {
@@ -127,14 +213,66 @@ impl Unwinding {
         }
     }
 
+    /// Has the rows made once more for which there was no room, if there is some now.
+    fn ask_again(&mut self) {
+        if !self.binaries.values().any(Loaded::is_evictable) {
+            return;
+        }
+        for loaded in self.binaries.values_mut() {
+            if matches!(loaded.stage, Stage::NoRoom) && loaded.processes > 0 {
+                loaded.stage = Stage::Asked;
+                self.maker.ask(&loaded.binary);
+            }
+        }
+    }
+
+    fn publish(&mut self, made: Vec<Made>, tables: &mut Tables) {
+        for made in made {
+            let id = made.id;
+            self.counts.time += made.time;
+            self.counts.binaries += 1;
+            self.counts.rows += made.rows;
+            let stage = match &made.table {
+                Some(table) => self.publish_table(id, table, made.gap, tables),
+                None => Stage::NoRows(made.gap),
+            };
+            if let Some(loaded) = self.binaries.get_mut(&id) {
+                loaded.stage = stage;
+            }
+            let users = self.processes.iter();
+            let users = users.filter(|(_, known)| known.binaries.contains(&id));
+            let users: Vec<u32> = users.map(|(pid, _)| *pid).collect();
+            for pid in users {
+                self.publish_process(pid, tables);
+            }
+        }
+    }
+
+    /// Has the kernel walk a process by tables, if all of its rows are there.
+    fn publish_process(&mut self, pid: u32, tables: &mut Tables) {
+        let Some(known) = self.processes.get(&pid) else {
+            return;
+        };
+        if !self.is_ready(&known.snapshot) {
+            return;
+        }
+        if let Err(error) = tables.set_process(pid, &self.runs(&known.snapshot)) {
+            log::debug!("process {pid} is walked by frame pointers only: {error}");
+            self.counts.full += 1;
+        }
+    }
+
+    /// What the walk needs to know of all that is mapped in a process.
+    fn runs(&self, snapshot: &Snapshot) -> Vec<MappingRun> {
+        let mut runs = Vec::new();
+        for mapping in snapshot.mappings() {
+            self.add_runs(mapping, &mut runs);
+        }
+        runs
+    }
+
     /// Appends the runs of one mapping: the parts that have rows, and one rule for each part that has not.
-    fn add_runs(
-        &mut self,
-        mapping: &Mapping,
-        tables: &mut Tables,
-        runs: &mut Vec<MappingRun>,
-        binaries: &mut Vec<FileId>,
-    ) {
+    fn add_runs(&self, mapping: &Mapping, runs: &mut Vec<MappingRun>) {
         let whole = |rule: Rule| MappingRun {
             start: mapping.start.0,
             limit: mapping.limit.0,
@@ -150,17 +288,11 @@ impl Unwinding {
             runs.push(whole(rule));
             return;
         };
-        self.clock += 1;
-        let clock = self.clock;
-        let loaded = self.load(binary, tables);
-        loaded.last_used = clock;
-        // Counted at once: the next binary of this process may need room, and must not take it from this one.
-        loaded.processes += 1;
-        binaries.push(binary.id());
-        let gap = loaded.gap;
-        let Some(published) = &loaded.published else {
-            runs.push(whole(gap));
-            return;
+        let stage = self.binaries.get(&binary.id()).map(|loaded| &loaded.stage);
+        let (published, gap) = match stage {
+            Some(Stage::Published(published, gap)) => (published, *gap),
+            Some(Stage::NoRows(gap)) => return runs.push(whole(*gap)),
+            Some(Stage::Asked | Stage::NoRoom) | None => return runs.push(whole(Rule::NO_TABLE)),
         };
         let mut at = mapping.start.0;
         for region in &published.regions {
@@ -194,58 +326,31 @@ impl Unwinding {
         }
     }
 
-    /// The binary's place in the tables, made now if it has none.
-    fn load(&mut self, binary: &Binary, tables: &mut Tables) -> &mut Loaded {
-        let id = binary.id();
-        if !self.binaries.contains_key(&id) {
-            let loaded = self.make(binary, tables);
-            self.binaries.insert(id, loaded);
-        }
-        self.binaries.entry(id).or_insert_with(Loaded::nothing)
-    }
-
-    fn make(&mut self, binary: &Binary, tables: &mut Tables) -> Loaded {
-        let began = Instant::now();
-        let rows = match unwind::for_binary(binary) {
-            Ok(rows) => rows,
-            Err(error) => {
-                log::debug!("no unwind rows of {}: {error}", binary.path().display());
-                return Loaded::nothing();
-            }
-        };
-        let table = Table::new(&rows);
-        self.counts.time += began.elapsed();
-        self.counts.binaries += 1;
-        self.counts.rows += rows.len() as u64;
-        let mut loaded = Loaded {
-            published: None,
-            gap: rows.gap(),
-            ..Loaded::nothing()
-        };
-        if rows.is_empty() {
-            return loaded;
-        }
+    /// Puts the rows of a binary into the tables, in the place of others if need be.
+    fn publish_table(
+        &mut self,
+        id: FileId,
+        table: &Table,
+        gap: Rule,
+        tables: &mut Tables,
+    ) -> Stage {
         loop {
             let result = table.publish(tables);
             tables.settle(result.is_ok());
             match result {
-                Ok(published) => {
-                    loaded.published = Some(published);
-                    return loaded;
-                }
+                Ok(published) => return Stage::Published(published, gap),
                 Err(TableError::Full(what)) if self.evict(tables) => {
                     log::debug!(
                         "the table of {what} was full; rows of a binary not in use were taken out"
                     );
                 }
                 Err(error) => {
-                    log::debug!(
-                        "no room for the rows of {}: {error}",
-                        binary.path().display()
-                    );
+                    if let Some(loaded) = self.binaries.get(&id) {
+                        let name = loaded.binary.path().display();
+                        log::debug!("no room for the rows of {name}: {error}");
+                    }
                     self.counts.full += 1;
-                    loaded.gap = Rule::NO_TABLE;
-                    return loaded;
+                    return Stage::NoRoom;
                 }
             }
         }
@@ -256,13 +361,13 @@ impl Unwinding {
         let unused = self
             .binaries
             .iter()
-            .filter(|(_, loaded)| loaded.processes == 0 && loaded.published.is_some())
+            .filter(|(_, loaded)| loaded.is_evictable())
             .min_by_key(|(_, loaded)| loaded.last_used)
             .map(|(id, _)| *id);
         let Some(loaded) = unused.and_then(|id| self.binaries.remove(&id)) else {
             return false;
         };
-        if let Some(published) = &loaded.published {
+        if let Stage::Published(published, _) = &loaded.stage {
             tables.release(published);
         }
         self.counts.evicted += 1;
@@ -270,23 +375,10 @@ impl Unwinding {
     }
 }
 
-/// Walks a copied stack as the kernel would have, with the tables as they are now.
-pub(super) fn walk(copy: StackCopy, tables: &Tables) -> Sample {
-    let StackCopy {
-        registers,
-        sample: Sample { pid, .. },
-        ..
-    } = copy;
-    let stack = unwind::walk(
-        registers,
-        MAX_USER_FRAMES,
-        |address| tables.rule_at(pid, address),
-        &mut &copy,
-    );
-    Sample {
-        user: stack.frames,
-        stop: stack.stop,
-        ..copy.sample
+impl AsFd for Unwinding {
+    /// Readable when rows have been made.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.maker.as_fd()
     }
 }
 
@@ -299,13 +391,9 @@ pub(super) fn innermost_only(copy: StackCopy) -> Sample {
 }
 
 impl Loaded {
-    fn nothing() -> Self {
-        Self {
-            published: None,
-            gap: Rule::NO_TABLE,
-            processes: 0,
-            last_used: 0,
-        }
+    /// Whether its rows are in the tables for nobody.
+    fn is_evictable(&self) -> bool {
+        self.processes == 0 && matches!(self.stage, Stage::Published(..))
     }
 }
 

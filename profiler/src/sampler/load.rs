@@ -15,7 +15,8 @@ include!(concat!(env!("OUT_DIR"), "/object.rs"));
 const RING_SECONDS: f64 = 0.5;
 /// Bytes of a sample that the size of the ring reckons with: some 120 frames.
 const TYPICAL_RECORD: f64 = 1024.0;
-const SMALLEST_RING: u32 = 256 << 10;
+/// Room for some copies of stacks, of 28 KiB each.
+const SMALLEST_RING: u32 = 1 << 20;
 const LARGEST_RING: u32 = 64 << 20;
 /// Smallest ring that the kernel accepts, for a log that is not written.
 const UNUSED_RING: u32 = 4096;
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn ring_sizes() {
         let cases = [
-            (10_101_010, 2, 256 << 10),
+            (10_101_010, 2, 1 << 20),
             (100_000, 2, 16 << 20),
             (100_000, 512, 64 << 20),
             (0, 1, 64 << 20),

@@ -166,28 +166,16 @@ impl Tables {
         std::thread::sleep(REST);
     }
 
-    /// The rule in force at an address of a process, as the walk in the kernel would find it.
-    pub(crate) fn rule_at(&self, pid: u32, address: ProcAddr) -> Rule {
-        let Some(run) = self.runs.get(&pid) else {
-            return Rule::stop(Stop::NoTable);
-        };
+    /// The rule in force at an address of a process with these mappings, as the walk in the kernel would find it.
+    pub(crate) fn rule_at(&self, mappings: &[MappingRun], address: ProcAddr) -> Rule {
         let ProcAddr(address) = address;
-        let number = |offset: u32| (run.first + offset) as usize;
-        let count = run.end - run.first;
-        let begins_at_or_below = |offset| {
-            let mapping = self.mappings.get(number(offset));
-            mapping.is_some_and(|mapping| mapping.start <= address)
-        };
-        let above = partition_point(count, begins_at_or_below);
-        let mapping = above
-            .checked_sub(1)
-            .and_then(|offset| self.mappings.get(number(offset)))
-            .filter(|mapping| address < mapping.limit);
-        match mapping {
+        let above = mappings.partition_point(|mapping| mapping.start <= address);
+        let mapping = above.checked_sub(1).and_then(|index| mappings.get(index));
+        match mapping.filter(|mapping| address < mapping.limit) {
             None => self.without_guess(Rule::NO_MAPPING),
-            Some(mapping) if mapping.rule != 0 => Rule::from_bits(mapping.rule),
+            Some(mapping) if mapping.rule != 0 => self.without_guess(Rule::from_bits(mapping.rule)),
             Some(mapping) => self
-                .rule_of_row(&mapping, address)
+                .rule_of_row(mapping, address)
                 .unwrap_or_else(|| self.without_guess(Rule::NO_ROW)),
         }
     }
@@ -291,20 +279,6 @@ impl TableSink for Tables {
         self.pages.write(first as usize, pages);
         Ok(first)
     }
-}
-
-/// How many of the numbers from 0 on, up to `count`, come before the first for which `before` is false.
-fn partition_point(count: u32, before: impl Fn(u32) -> bool) -> u32 {
-    let (mut low, mut high) = (0, count);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if before(middle) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    low
 }
 
 /// Maps an array of the object into this process's memory.
