@@ -16,10 +16,15 @@ pub struct Settings {
     pub task_tgid_offset: u32,
     /// 1: where there is no rule for an address, try whether rbp looks like a frame pointer.
     pub guess_frame_pointers: u32,
+    /// Offset of `stack` in the kernel's `struct task_struct`, in bytes; used only by the walk by tail calls.
+    pub task_stack_offset: u32,
+    /// From the lower end of a task's kernel stack to the registers with which it entered the kernel, in bytes; used only
+    /// by the walk by tail calls.
+    pub entry_registers_offset: u32,
     /// Always 0; keeps what follows aligned without hidden padding.
     pub reserved: u32,
     /// Wake the reader when more bytes than this wait in the ring.
     pub wakeup_bytes: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 32);
+const _: () = assert!(size_of::<Settings>() == 40);

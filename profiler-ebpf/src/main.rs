@@ -14,7 +14,9 @@ mod emit;
 mod lifecycle;
 mod maps;
 mod on_cpu;
+mod registers;
 mod tables;
+mod tail_calls;
 mod walk;
 mod window;
 
@@ -28,7 +30,21 @@ fn on_cpu(ctx: PerfEventContext) -> u32 {
     0
 }
 
-/// The same for kernels without those, and for who wants it: the user's stack by frame pointers only.
+/// The same for kernels without those, from Linux 5.10 on.
+#[perf_event]
+fn on_cpu_by_calls(ctx: PerfEventContext) -> u32 {
+    tail_calls::sample(&ctx);
+    0
+}
+
+/// Called by the one before, and by itself.
+#[perf_event]
+fn walk_on(ctx: PerfEventContext) -> u32 {
+    tail_calls::walk_on(&ctx);
+    0
+}
+
+/// The same for who wants it: the user's stack by frame pointers only.
 #[perf_event]
 fn on_cpu_by_fp(ctx: PerfEventContext) -> u32 {
     on_cpu::sample(&ctx, |ctx, scratch, _| {

@@ -13,6 +13,8 @@ pub(crate) static SETTINGS: Global<Settings> = Global::new(Settings {
     follow_children: 0,
     task_tgid_offset: 0,
     guess_frame_pointers: 1,
+    task_stack_offset: 0,
+    entry_registers_offset: 0,
     reserved: 0,
     wakeup_bytes: 0,
 });

@@ -21,17 +21,41 @@ pub(crate) fn sample(
     ctx: &PerfEventContext,
     walk: impl FnOnce(&PerfEventContext, *mut Scratch, u32) -> UserStack,
 ) {
-    let pid_tgid = bpf_get_current_pid_tgid();
-    let pid = (pid_tgid >> 32) as u32;
+    if let Some((scratch, pid)) = begin() {
+        let stack = walk(ctx, scratch, pid);
+        finish(ctx, scratch, &stack);
+    }
+}
+
+/// Where to put a sample of the interrupted task, and its process; `None` if that is not being profiled.
+#[inline(always)]
+pub(crate) fn begin() -> Option<(*mut Scratch, u32)> {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if !lifecycle::is_target(pid) {
-        return;
+        return None;
     }
     emit::count(Counter::SamplesTried);
-    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else {
-        return;
+    Some((scratch()?, pid))
+}
+
+/// Where the CPU that this runs on assembles its sample.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<*mut Scratch> {
+    maps::SCRATCH.get_ptr_mut(0)
+}
+
+/// Adds to the user's stack all else that a sample has, and sends it.
+#[inline(always)]
+pub(crate) fn finish(ctx: &PerfEventContext, scratch: *mut Scratch, user: &UserStack) {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let pid = (pid_tgid >> 32) as u32;
+    // Through memory: where the compiler sees the bound it leaves out the check that shows it to the verifier.
+    // SAFETY: `scratch` points to this CPU's element of SCRATCH, which nothing else uses meanwhile.
+    let user_frames = unsafe {
+        let words = &raw mut (*scratch).header.user_frames;
+        words.write(user.words as u16);
+        usize::from(words.read_volatile()) & MOST_WORDS
     };
-    let user = walk(ctx, scratch, pid);
-    let user_frames = user.words & MOST_WORDS;
     let kernel_frames = if maps::SETTINGS.load().kernel_stacks != 0 {
         kernel_frames(ctx.as_ptr(), scratch, user_frames) & MAX_KERNEL_FRAMES
     } else {
@@ -46,7 +70,6 @@ pub(crate) fn sample(
         (*header).time_ns = bpf_ktime_get_ns();
         (*header).pid = pid;
         (*header).tid = pid_tgid as u32;
-        (*header).user_frames = user_frames as u16;
         (*header).kernel_frames = kernel_frames as u16;
         (*header).stop = user.stop;
         write_comm(&raw mut (*header).comm);

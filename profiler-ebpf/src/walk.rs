@@ -3,11 +3,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::BPF_F_USER_STACK;
+use aya_ebpf::bindings::{BPF_F_USER_STACK, pt_regs};
+use aya_ebpf::helpers::bpf_get_stack;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
-use aya_ebpf::helpers::{
-    bpf_get_current_task_btf, bpf_get_stack, bpf_probe_read_kernel, bpf_task_pt_regs,
-};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::PerfEventContext;
@@ -17,16 +15,16 @@ use profiler_common::{
 };
 
 use crate::window::{Stack, Window};
-use crate::{emit, maps, tables};
+use crate::{emit, on_cpu, registers, tables};
 
 const FRAME_SIZE: usize = size_of::<u64>();
-/// The part of `cs` that is the privilege level: 3 in user mode (Intel SDM, volume 3, section 5.5).
-const PRIVILEGE_LEVEL: u64 = 3;
 
 /// What a walk keeps between two frames.
 #[repr(C)]
-struct Walk {
+pub(crate) struct Walk {
     registers: Registers,
+    /// Those with which the walk began.
+    interrupted: Registers,
     process: ProcessRun,
     /// The mapping that the last frame was in; the next one often is in the same.
     mapping: MappingRun,
@@ -60,26 +58,48 @@ impl UserStack {
 /// Writes the user frames of the current task to the start of the scratch's, frame by frame with the tables.
 #[inline(always)]
 pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32) -> UserStack {
-    let Some(walk) = WALK.get_ptr_mut(0) else {
-        return UserStack::NONE;
+    if let Err(stack) = prepare(ctx, scratch, pid, registers::told_by_kernel) {
+        return stack;
+    }
+    // SAFETY: the helper calls `turn` with numbers below the first argument, and with no context.
+    unsafe {
+        bpf_loop(
+            MAX_USER_FRAMES as u32,
+            turn as *mut c_void,
+            core::ptr::null_mut(),
+            0,
+        );
+    }
+    done(scratch)
+}
+
+/// Everything before the first frame; an error is all that there is of a stack that cannot be walked here.
+#[inline(always)]
+pub(crate) fn prepare(
+    ctx: &PerfEventContext,
+    scratch: *mut Scratch,
+    pid: u32,
+    at_entry: impl FnOnce() -> *const pt_regs,
+) -> Result<(), UserStack> {
+    let Some(walk) = of_this_cpu() else {
+        return Err(UserStack::NONE);
     };
     // SAFETY: `walk` is this CPU's element, and the sampling program does not interrupt itself.
     unsafe {
-        if !start(ctx, &raw mut (*walk).registers) {
-            return UserStack::NONE;
+        if !registers::of_user(ctx, &raw mut (*walk).registers, at_entry) {
+            return Err(UserStack::NONE);
         }
         let Some(process) = tables::process(pid) else {
-            if !emit::has_room_for_copies() {
-                return interrupted_only(scratch, (*walk).registers.ip);
-            }
-            return copy(&raw const (*walk).registers, scratch, Stop::NoTable as u32);
+            let registers = &raw const (*walk).registers;
+            return Err(if emit::has_room_for_copies() {
+                copy(registers, scratch, Stop::NoTable as u32)
+            } else {
+                interrupted_only(scratch, (*registers).ip)
+            });
         };
-        let interrupted = Registers {
-            ip: (*walk).registers.ip,
-            sp: (*walk).registers.sp,
-            fp: (*walk).registers.fp,
-            after_call: 0,
-        };
+        (*walk).interrupted.ip = (*walk).registers.ip;
+        (*walk).interrupted.sp = (*walk).registers.sp;
+        (*walk).interrupted.fp = (*walk).registers.fp;
         (*walk).process.first = process.first;
         (*walk).process.end = process.end;
         (*walk).mapping.start = 0;
@@ -87,16 +107,22 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32)
         (*walk).frames = 0;
         (*walk).stop = Stop::TooDeep as u32;
         Stack(&raw mut (*walk).window).clear();
-        bpf_loop(
-            MAX_USER_FRAMES as u32,
-            next_frame as *mut c_void,
-            core::ptr::null_mut(),
-            0,
-        );
+    }
+    Ok(())
+}
+
+/// What the walk has led to.
+#[inline(always)]
+pub(crate) fn done(scratch: *mut Scratch) -> UserStack {
+    let Some(walk) = of_this_cpu() else {
+        return UserStack::NONE;
+    };
+    // SAFETY: `walk` is this CPU's element, and the sampling program does not interrupt itself.
+    unsafe {
         let stop = (*walk).stop;
         // Something was mapped since user space looked; by the time it gets the copy it has looked again.
         if stop == Stop::NoMapping as u32 && emit::has_room_for_copies() {
-            return copy(&interrupted, scratch, stop);
+            return copy(&raw const (*walk).interrupted, scratch, stop);
         }
         UserStack {
             kind: RecordKind::Sample,
@@ -104,6 +130,23 @@ pub(crate) fn by_tables(ctx: &PerfEventContext, scratch: *mut Scratch, pid: u32)
             stop,
         }
     }
+}
+
+/// The walk of the CPU that this runs on.
+#[inline(always)]
+pub(crate) fn of_this_cpu() -> Option<*mut Walk> {
+    WALK.get_ptr_mut(0)
+}
+
+/// How many frames there are so far.
+///
+/// # Safety
+///
+/// `walk` must be this CPU's own.
+#[inline(always)]
+pub(crate) unsafe fn frames(walk: *const Walk) -> u32 {
+    // SAFETY: as the caller promises.
+    unsafe { (*walk).frames }
 }
 
 /// All that is sent of a stack that has no tables when there is no room for a copy.
@@ -201,50 +244,27 @@ pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -
     }
 }
 
-/// The registers that the task had in user mode: those that were interrupted, or those that it had when it
-/// entered the kernel. False when it has no user mode.
+/// One turn of the kernel's loop. 1 ends it.
+unsafe extern "C" fn turn(index: u32, _: *mut c_void) -> i64 {
+    let (Some(walk), Some(scratch)) = (of_this_cpu(), on_cpu::scratch()) else {
+        return 1;
+    };
+    // SAFETY: both are this CPU's elements, and the sampling program does not interrupt itself.
+    unsafe { next_frame(walk, scratch, index) }.map_or(1, |()| 0)
+}
+
+/// Notes the frame with this number and finds its caller; an error when it has none.
 ///
 /// # Safety
 ///
-/// `registers` must point to memory that nothing else uses meanwhile.
+/// Both must be this CPU's own.
 #[inline(always)]
-unsafe fn start(ctx: &PerfEventContext, registers: *mut Registers) -> bool {
-    // SAFETY: as the caller promises; the context is what the kernel has given. All of its fields are read here and
-    // now, because the compiler would otherwise merge these loads with those of the other registers below, which
-    // the verifier rejects.
-    unsafe {
-        let regs = &raw const (*ctx.ctx).regs;
-        let ip = (&raw const (*regs).rip).read_volatile();
-        let sp = (&raw const (*regs).rsp).read_volatile();
-        let fp = (&raw const (*regs).rbp).read_volatile();
-        let cs = (&raw const (*regs).cs).read_volatile();
-        if cs & PRIVILEGE_LEVEL == PRIVILEGE_LEVEL {
-            (*registers).ip = ip;
-            (*registers).sp = sp;
-            (*registers).fp = fp;
-        } else {
-            let entry =
-                bpf_task_pt_regs(bpf_get_current_task_btf()) as *const aya_ebpf::bindings::pt_regs;
-            let read = |field: *const u64| bpf_probe_read_kernel(field).unwrap_or(0);
-            if read(&raw const (*entry).cs) & PRIVILEGE_LEVEL != PRIVILEGE_LEVEL {
-                return false;
-            }
-            (*registers).ip = read(&raw const (*entry).rip);
-            (*registers).sp = read(&raw const (*entry).rsp);
-            (*registers).fp = read(&raw const (*entry).rbp);
-        }
-        (*registers).after_call = 0;
-        (*registers).ip != 0
-    }
-}
-
-/// One turn of the loop: notes a frame and finds its caller. 1 ends the loop.
-unsafe extern "C" fn next_frame(index: u32, _: *mut c_void) -> i64 {
-    let (Some(walk), Some(scratch)) = (WALK.get_ptr_mut(0), maps::SCRATCH.get_ptr_mut(0)) else {
-        return 1;
-    };
-    // SAFETY: both are this CPU's elements, and the sampling program does not interrupt itself; the mask keeps the
-    // index inside.
+pub(crate) unsafe fn next_frame(
+    walk: *mut Walk,
+    scratch: *mut Scratch,
+    index: u32,
+) -> Result<(), ()> {
+    // SAFETY: as the caller promises; the mask keeps the index inside.
     unsafe {
         let registers = Registers {
             ip: (*walk).registers.ip,
@@ -269,11 +289,11 @@ unsafe extern "C" fn next_frame(index: u32, _: *mut c_void) -> i64 {
                 (*walk).registers.sp = caller.sp;
                 (*walk).registers.fp = caller.fp;
                 (*walk).registers.after_call = caller.after_call;
-                0
+                Ok(())
             }
             Err(stop) => {
                 (*walk).stop = stop as u32;
-                1
+                Err(())
             }
         }
     }

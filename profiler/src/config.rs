@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub detail: Detail,
     /// How the user's part of a stack is walked.
     pub unwind: Unwind,
+    /// Whether to walk by tables with `bpf_loop` or with tail calls, whatever the kernel has.
+    pub bpf_loop: Option<bool>,
     /// Bytes that unwind rows may take in the kernel.
     pub unwind_memory: u64,
     /// Whether the BPF programs log.
@@ -129,6 +131,7 @@ mod tests {
             follow_children: false,
             detail: Detail::Full,
             unwind: Unwind::Auto,
+            bpf_loop: None,
             unwind_memory: 1 << 20,
             bpf_log: false,
         }

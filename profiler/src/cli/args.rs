@@ -91,6 +91,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) unwind_memory: u32,
 
+    /// Walk by tables with bpf_loop or with tail calls, whatever the kernel has: for tests
+    #[arg(long, value_name = "BOOL", hide = true)]
+    pub(super) bpf_loop: Option<bool>,
+
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub(super) quiet: bool,

@@ -116,6 +116,7 @@ fn config(args: &Args) -> Config {
             UnwindBy::Dwarf => Unwind::Tables,
             UnwindBy::Fp => Unwind::FramePointers,
         },
+        bpf_loop: args.bpf_loop,
         unwind_memory: u64::from(args.unwind_memory) << 20,
         bpf_log: args.verbose >= 2,
     }

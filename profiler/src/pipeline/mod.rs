@@ -27,9 +27,8 @@ use copies::{Copies, Waiting};
 use processes::Processes;
 use unwinding::Unwinding;
 
-/// What to say on kernels before 5.17.
-const TOO_OLD_FOR_TABLES: &str =
-    "this kernel is older than Linux 5.17, so user stacks are walked by frame pointers only";
+/// What to say when the verifier accepts neither of the walks by tables.
+const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tables, so they are walked by frame pointers only; -v says why";
 
 /// How often the ring is read when nothing wakes the reader.
 const READ_EVERY: Duration = Duration::from_millis(100);
@@ -99,6 +98,7 @@ impl Recording {
             kernel_stacks: config.kernel_stacks,
             follow_children: config.follow_children,
             unwind: config.unwind,
+            bpf_loop: config.bpf_loop,
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
@@ -188,7 +188,7 @@ impl Recording {
         self.summary.notes = self.processes.notes();
         self.summary.notes.extend(self.unwinding.notes());
         if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
-            self.summary.notes.push(TOO_OLD_FOR_TABLES.to_owned());
+            self.summary.notes.push(NO_TABLES.to_owned());
         }
         log::debug!(
             "unwinding: {:?}, {} bytes of rows in the kernel",

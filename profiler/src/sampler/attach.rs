@@ -1,6 +1,7 @@
 //! Programs to their hooks, and off again.
 
 use aya::Ebpf;
+use aya::maps::{MapData, ProgramArray};
 use aya::programs::perf_event::{
     PerfEventConfig, PerfEventLinkId, PerfEventScope, SamplePolicy, SoftwareEvent,
 };
@@ -9,28 +10,57 @@ use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint};
 use aya::util::KernelVersion;
 
 use super::error::{self, SamplerError};
+use super::load::take;
 use super::{SamplerOptions, Unwind};
 
-/// Which of the two sampling programs is attached.
+/// Which of the sampling programs is attached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Walk {
-    /// The one that walks by unwind tables.
-    Tables,
+    /// The one that walks by unwind tables with `bpf_loop`.
+    Loop,
+    /// The one that walks by unwind tables with tail calls.
+    TailCalls,
     /// The one that walks by frame pointers.
     FramePointers,
 }
 
 impl Walk {
+    /// Those that may be taken, the best first.
+    pub(super) fn choices(options: &SamplerOptions) -> &'static [Self] {
+        let has_loop = KernelVersion::current().is_ok_and(|kernel| kernel >= BPF_LOOP_SINCE);
+        match options.unwind {
+            Unwind::FramePointers => &[Self::FramePointers],
+            Unwind::Auto | Unwind::Tables if options.bpf_loop.unwrap_or(has_loop) => &[Self::Loop],
+            Unwind::Auto => &[Self::TailCalls, Self::FramePointers],
+            Unwind::Tables => &[Self::TailCalls],
+        }
+    }
+
+    /// The program that is attached.
     fn program(self) -> &'static str {
         match self {
-            Self::Tables => "on_cpu",
+            Self::Loop => "on_cpu",
+            Self::TailCalls => "on_cpu_by_calls",
             Self::FramePointers => "on_cpu_by_fp",
+        }
+    }
+
+    /// All programs of this walk.
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Loop => &["on_cpu"],
+            Self::TailCalls => &["on_cpu_by_calls", WALK_ON],
+            Self::FramePointers => &["on_cpu_by_fp"],
         }
     }
 }
 
-/// The first kernel with `bpf_loop`, which the walk by tables needs.
+/// The first kernel with `bpf_loop`; what older kernels of distributions have of it is not asked, because the walk by
+/// tail calls does as well.
 const BPF_LOOP_SINCE: KernelVersion = KernelVersion::new(5, 17, 0);
+
+/// The program that the walk by tail calls calls.
+const WALK_ON: &str = "walk_on";
 
 /// Programs that follow processes, with the tracepoint of each.
 const LIFECYCLE: [(&str, &str); 3] = [
@@ -58,17 +88,44 @@ pub(super) fn load_programs(
                 .map_err(|cause| error::from_program_load(name, cause))?;
         }
     }
-    let too_old = KernelVersion::current().is_ok_and(|kernel| kernel < BPF_LOOP_SINCE);
-    let walk = match options.unwind {
-        Unwind::FramePointers => Walk::FramePointers,
-        Unwind::Auto if too_old => Walk::FramePointers,
-        Unwind::Tables if too_old => return Err(SamplerError::NoTableWalk),
-        Unwind::Auto | Unwind::Tables => Walk::Tables,
-    };
-    program::<PerfEvent>(ebpf, walk.program())?
-        .load()
-        .map_err(|cause| error::from_program_load(walk.program(), cause))?;
-    Ok(walk)
+    let mut first = None;
+    for walk in Walk::choices(options) {
+        match load_walk(ebpf, *walk) {
+            Ok(()) => return Ok(*walk),
+            Err(error) => {
+                log::debug!("the walk of {walk:?} cannot be had: {error}");
+                first.get_or_insert(error);
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| error::other("choosing a walk", anyhow::anyhow!("no choice"))))
+}
+
+fn load_walk(ebpf: &mut Ebpf, walk: Walk) -> Result<(), SamplerError> {
+    for name in walk.programs() {
+        program::<PerfEvent>(ebpf, name)?
+            .load()
+            .map_err(|cause| error::from_program_load(name, cause))?;
+    }
+    Ok(())
+}
+
+/// Enters the program that the walk by tail calls calls; it stays entered for as long as the array is kept.
+pub(super) fn enter_calls(
+    ebpf: &mut Ebpf,
+    walk: Walk,
+) -> Result<Option<ProgramArray<MapData>>, SamplerError> {
+    const ACTION: &str = "entering a program to be called";
+    if walk != Walk::TailCalls {
+        return Ok(None);
+    }
+    let mut programs: ProgramArray<MapData> = take(ebpf, "WALK_ON")?;
+    let called: &mut PerfEvent = program(ebpf, WALK_ON)?;
+    let fd = called.fd().map_err(|cause| error::other(ACTION, cause))?;
+    programs
+        .set(0, fd, 0)
+        .map_err(|cause| error::other(ACTION, cause))?;
+    Ok(Some(programs))
 }
 
 /// Attaches the programs: the sampling one last, so that the work of attaching is not sampled.

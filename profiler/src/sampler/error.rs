@@ -75,11 +75,6 @@ pub(crate) enum SamplerError {
         /// What was looked for in vain.
         cause: String,
     },
-    /// The kernel lacks what the walk by unwind tables needs.
-    #[error(
-        "this kernel is older than Linux 5.17 and cannot walk by unwind tables; walk by frame pointers: --unwind fp"
-    )]
-    NoTableWalk,
     /// The verifier did not accept a program.
     #[error("the kernel's verifier rejects the BPF program {program}: {cause}")]
     Rejected {

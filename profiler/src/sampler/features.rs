@@ -33,6 +33,24 @@ pub(super) fn kernel_struct_offset(structure: &str, member: &str) -> Result<u32,
     ))
 }
 
+/// Where the registers are with which a task entered the kernel: the offset of the pointer to its kernel stack in
+/// `struct task_struct`, and theirs from the lower end of that stack, in bytes.
+///
+/// `THREAD_SIZE` is 16 KiB but for kernels that look for stray accesses (KASAN), which nobody profiles on. What lies above
+/// the registers is `TOP_OF_KERNEL_STACK_PADDING` (arch/x86/include/asm/thread_info.h): nothing on kernels without FRED.
+pub(super) fn entry_registers() -> Result<(u32, u32), String> {
+    const THREAD_SIZE: u32 = 16 << 10;
+    /// `struct pt_regs` of arch/x86/include/asm/ptrace.h: 21 words.
+    const REGISTERS: u32 = 21 * 8;
+    const PADDING_FOR_FRED: u32 = 16;
+    let stack = kernel_struct_offset("task_struct", "stack")?;
+    let padding = match kernel_struct_offset("fred_info", "edata") {
+        Ok(_) => PADDING_FOR_FRED,
+        Err(_) => 0,
+    };
+    Ok((stack, THREAD_SIZE - padding - REGISTERS))
+}
+
 fn kernel_btf() -> Result<Btf, btf_rs::Error> {
     Btf::from_file_with_backend(KERNEL_BTF, Backend::Mmap).or_else(|_| {
         // Before 6.16 the kernel does not let its BTF be mapped; a copy in memory can be.

@@ -45,6 +45,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
     }
     let mut ebpf = loader.load(object).map_err(error::from_load)?;
     let walk = attach::load_programs(&mut ebpf, &options)?;
+    let calls = attach::enter_calls(&mut ebpf, walk)?;
     let logger = if options.bpf_log {
         let logger = EbpfLogger::init(&mut ebpf)
             .map_err(|cause| error::other("opening the log of the BPF programs", cause))?;
@@ -71,6 +72,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         links: attach::Links::default(),
         tables,
         walk,
+        _calls: calls,
         malformed: 0,
     })
 }
@@ -108,12 +110,23 @@ fn settings(options: &SamplerOptions, ring_bytes: u32) -> Result<Settings, Sampl
     } else {
         0
     };
+    let (task_stack_offset, entry_registers_offset) =
+        if attach::Walk::choices(options).contains(&attach::Walk::TailCalls) {
+            features::entry_registers().unwrap_or_else(|cause| {
+                log::debug!("no user stacks of what is sampled in the kernel: {cause}");
+                (0, 0)
+            })
+        } else {
+            (0, 0)
+        };
     Ok(Settings {
         all_processes: u32::from(options.targets == Targets::All),
         kernel_stacks: u32::from(options.kernel_stacks),
         follow_children: u32::from(options.follow_children),
         task_tgid_offset,
         guess_frame_pointers: u32::from(options.unwind != Unwind::Tables),
+        task_stack_offset,
+        entry_registers_offset,
         reserved: 0,
         wakeup_bytes: u64::from(ring_bytes / 4),
     })

@@ -15,7 +15,7 @@ mod tables;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya_log::EbpfLogger;
 use profiler_common::Counter;
 
@@ -36,7 +36,8 @@ pub(crate) enum Targets {
 /// How the user's part of a stack is walked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Unwind {
-    /// By unwind tables, and by frame pointers where there are none; on old kernels by frame pointers only.
+    /// By unwind tables, and by frame pointers where there are none; by frame pointers only where the kernel lets nothing
+    /// else.
     #[default]
     Auto,
     /// By unwind tables only.
@@ -58,6 +59,8 @@ pub(crate) struct SamplerOptions {
     pub follow_children: bool,
     /// How the user's part of a stack is walked.
     pub unwind: Unwind,
+    /// Whether to walk by tables with `bpf_loop` or with tail calls, whatever the kernel has.
+    pub bpf_loop: Option<bool>,
     /// Bytes that unwind rows may take in the kernel.
     pub unwind_memory: u64,
     /// Whether the BPF programs log; what they say goes to the `log` crate.
@@ -112,6 +115,8 @@ pub(crate) struct Sampler {
     links: attach::Links,
     tables: Tables,
     walk: attach::Walk,
+    /// Holds what the walk by tail calls calls.
+    _calls: Option<ProgramArray<MapData>>,
     malformed: u64,
 }
 
@@ -153,9 +158,9 @@ impl Sampler {
         seen
     }
 
-    /// How user stacks are walked on this kernel: by tables, unless it is too old or somebody asked for it.
+    /// How user stacks are walked on this kernel: by tables, unless it cannot or somebody asked for it.
     pub(crate) fn walks_by_tables(&self) -> bool {
-        self.walk == attach::Walk::Tables
+        self.walk != attach::Walk::FramePointers
     }
 
     /// The kernel's tables for unwinding.
