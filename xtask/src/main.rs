@@ -28,6 +28,7 @@ mod setup;
 mod tally;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::env;
@@ -77,6 +78,11 @@ const TASKS: &[Task] = &[
         "bench",
         bench::run,
         "measure cost and accuracy beside perf and samply [--rounds N] [--workload NAME]",
+    ),
+    task(
+        "vm",
+        vm::run,
+        "load and sample in other kernels, in emulated machines [--kernel SERIES] [--record]",
     ),
     task(
         "fixtures",

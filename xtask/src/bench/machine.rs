@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::{command, workspace};
 
 /// Name and value of each fact, in the order in which they are shown.
-pub(super) fn facts() -> Vec<(&'static str, String)> {
+pub(crate) fn facts() -> Vec<(&'static str, String)> {
     let uname = rustix::system::uname();
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let model = value_in("/proc/cpuinfo", "model name", ':');
@@ -36,13 +36,13 @@ pub(super) fn facts() -> Vec<(&'static str, String)> {
 }
 
 /// The load averages, as they are now.
-pub(super) fn load() -> String {
+pub(crate) fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// The date of today, in UTC.
-pub(super) fn today() -> anyhow::Result<String> {
+pub(crate) fn today() -> anyhow::Result<String> {
     let mut date = Command::new("date");
     Ok(command::read(date.args(["-u", "+%F"]))?.trim().to_owned())
 }

@@ -17,7 +17,7 @@ use crate::command;
 const KERNEL_START: u64 = 1 << 63;
 
 /// Reads the file.
-pub(super) fn read(path: &Path) -> Result<Profile> {
+pub(crate) fn read(path: &Path) -> Result<Profile> {
     let mut go = Command::new("go");
     command::forget_xtask(&mut go);
     go.args(["tool", "pprof", "-raw", "-symbolize=none"])
@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<Profile> {
 }
 
 /// Reads the text.
-pub(super) fn parse(text: &str) -> Result<Profile> {
+pub(crate) fn parse(text: &str) -> Result<Profile> {
     let samples = section(text, "Samples:").context("no samples")?;
     let locations = section(text, "Locations").context("no locations")?;
     let mappings = section(text, "Mappings").context("no mappings")?;

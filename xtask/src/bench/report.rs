@@ -174,7 +174,7 @@ pub(super) fn heading_of_file(name: &str, load_before: &str) -> Result<String> {
 }
 
 /// Prints the text and writes it to a file, beside those of the same day.
-pub(super) fn save(name: &str, text: &str) -> Result<PathBuf> {
+pub(crate) fn save(name: &str, text: &str) -> Result<PathBuf> {
     let today = machine::today()?;
     let directory = workspace::root().join("benches/results");
     fs::create_dir_all(&directory)
