@@ -136,12 +136,11 @@ fn by_version(a: &str, b: &str) -> Ordering {
             .filter_map(|number| number.parse().ok())
             .collect()
     };
-    // A release candidate comes before what it is a candidate of.
+    // Before the revision of the package, and before what makes it a candidate of a release.
+    let release = |version: &str| numbers(version.split(['-', '~']).next().unwrap_or_default());
     let is_final = |version: &str| !version.contains("~rc");
-    numbers(a)
-        .iter()
-        .take(3)
-        .cmp(numbers(b).iter().take(3))
+    release(a)
+        .cmp(&release(b))
         .then(is_final(a).cmp(&is_final(b)))
         .then(numbers(a).cmp(&numbers(b)))
 }
