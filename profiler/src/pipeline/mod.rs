@@ -8,6 +8,7 @@
 mod copies;
 mod processes;
 mod row_maker;
+mod runs;
 mod unwinding;
 mod write_up;
 

@@ -6,14 +6,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use profiler_common::{MAX_USER_FRAMES, MappingRun, PAGE_SHIFT, Rule};
+use profiler_common::{MAX_USER_FRAMES, MappingRun, Rule};
 
 use super::row_maker::{Made, RowMaker};
-use crate::addr::{CodeAddr, ElfAddr, ProcAddr};
+use super::runs;
+use crate::addr::{CodeAddr, ProcAddr};
 use crate::binary::{Binary, FileId};
-use crate::process::{Mapping, MappingKind, Snapshot};
+use crate::process::Snapshot;
 use crate::sampler::{Sample, StackCopy, TableError, Tables};
-use crate::unwind::{self, Published, PublishedRegion, Stack, Table};
+use crate::unwind::{self, Published, Stack, Table};
 
 /// How long to wait for rows when nothing can go on without them. The largest library known takes a twentieth of this
 /// from a slow disk.
@@ -65,7 +66,7 @@ struct Loaded {
 
 /// How far a binary is.
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Its rows are being made.
     Asked,
     /// Its rows are in the tables; the rule is for where it has none.
@@ -264,66 +265,7 @@ impl Unwinding {
 
     /// What the walk needs to know of all that is mapped in a process.
     fn runs(&self, snapshot: &Snapshot) -> Vec<MappingRun> {
-        let mut runs = Vec::new();
-        for mapping in snapshot.mappings() {
-            self.add_runs(mapping, &mut runs);
-        }
-        runs
-    }
-
-    /// Appends the runs of one mapping: the parts that have rows, and one rule for each part that has not.
-    fn add_runs(&self, mapping: &Mapping, runs: &mut Vec<MappingRun>) {
-        let whole = |rule: Rule| MappingRun {
-            start: mapping.start.0,
-            limit: mapping.limit.0,
-            rule: rule.bits(),
-            ..MappingRun::default()
-        };
-        let (Some(binary), Some(bias)) = (mapping.binary(), mapping.load_bias()) else {
-            // Code that no file has was written by a JIT, which usually keeps frame pointers.
-            let rule = match mapping.kind {
-                MappingKind::Anonymous | MappingKind::Memfd => Rule::NO_CFI,
-                _ => Rule::NO_TABLE,
-            };
-            runs.push(whole(rule));
-            return;
-        };
-        let stage = self.binaries.get(&binary.id()).map(|loaded| &loaded.stage);
-        let (published, gap) = match stage {
-            Some(Stage::Published(published, gap)) => (published, *gap),
-            Some(Stage::NoRows(gap)) => return runs.push(whole(*gap)),
-            Some(Stage::Asked | Stage::NoRoom) | None => return runs.push(whole(Rule::NO_TABLE)),
-        };
-        let mut at = mapping.start.0;
-        for region in &published.regions {
-            let start = region.start.0.wrapping_add(bias).max(at);
-            let limit = region.end.0.wrapping_add(bias).min(mapping.limit.0);
-            if start >= limit {
-                continue;
-            }
-            if at < start {
-                runs.push(MappingRun {
-                    limit: start,
-                    start: at,
-                    ..whole(gap)
-                });
-            }
-            runs.push(MappingRun {
-                start,
-                limit,
-                bias,
-                rule: 0,
-                page_base: page_base(region),
-                reserved: 0,
-            });
-            at = limit;
-        }
-        if at < mapping.limit.0 {
-            runs.push(MappingRun {
-                start: at,
-                ..whole(gap)
-            });
-        }
+        runs::of_process(snapshot, |id| Some(&self.binaries.get(&id)?.stage))
     }
 
     /// Puts the rows of a binary into the tables, in the place of others if need be.
@@ -395,10 +337,4 @@ impl Loaded {
     fn is_evictable(&self) -> bool {
         self.processes == 0 && matches!(self.stage, Stage::Published(..))
     }
-}
-
-/// What is to be added to the number of a page of the file's addresses to get its entry in the page index.
-fn page_base(region: &PublishedRegion) -> u32 {
-    let ElfAddr(start) = region.start;
-    region.first_page.wrapping_sub((start >> PAGE_SHIFT) as u32)
 }

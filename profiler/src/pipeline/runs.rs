@@ -1,0 +1,85 @@
+//! What the walk needs to know of a process: its mappings, each with the rows or the one rule for it.
+
+use profiler_common::{MappingRun, PAGE_SHIFT, Rule};
+
+use super::unwinding::Stage;
+use crate::addr::ElfAddr;
+use crate::binary::FileId;
+use crate::process::{Mapping, MappingKind, Snapshot};
+use crate::unwind::PublishedRegion;
+
+/// The runs of all that is mapped in a process; `stage` tells how far a binary is.
+pub(super) fn of_process<'a>(
+    snapshot: &Snapshot,
+    stage: impl Fn(FileId) -> Option<&'a Stage>,
+) -> Vec<MappingRun> {
+    let mut runs = Vec::new();
+    for mapping in snapshot.mappings() {
+        add(mapping, &stage, &mut runs);
+    }
+    runs
+}
+
+/// Appends the runs of one mapping: the parts that have rows, and one rule for each part that has not.
+fn add<'a>(
+    mapping: &Mapping,
+    stage: impl Fn(FileId) -> Option<&'a Stage>,
+    runs: &mut Vec<MappingRun>,
+) {
+    let whole = |rule: Rule| MappingRun {
+        start: mapping.start.0,
+        limit: mapping.limit.0,
+        rule: rule.bits(),
+        ..MappingRun::default()
+    };
+    let (Some(binary), Some(bias)) = (mapping.binary(), mapping.load_bias()) else {
+        // Code that no file has was written by a JIT, which usually keeps frame pointers.
+        let rule = match mapping.kind {
+            MappingKind::Anonymous | MappingKind::Memfd => Rule::NO_CFI,
+            _ => Rule::NO_TABLE,
+        };
+        runs.push(whole(rule));
+        return;
+    };
+    let (published, gap) = match stage(binary.id()) {
+        Some(Stage::Published(published, gap)) => (published, *gap),
+        Some(Stage::NoRows(gap)) => return runs.push(whole(*gap)),
+        Some(Stage::Asked | Stage::NoRoom) | None => return runs.push(whole(Rule::NO_TABLE)),
+    };
+    let mut at = mapping.start.0;
+    for region in &published.regions {
+        let start = region.start.0.wrapping_add(bias).max(at);
+        let limit = region.end.0.wrapping_add(bias).min(mapping.limit.0);
+        if start >= limit {
+            continue;
+        }
+        if at < start {
+            runs.push(MappingRun {
+                limit: start,
+                start: at,
+                ..whole(gap)
+            });
+        }
+        runs.push(MappingRun {
+            start,
+            limit,
+            bias,
+            rule: 0,
+            page_base: page_base(region),
+            reserved: 0,
+        });
+        at = limit;
+    }
+    if at < mapping.limit.0 {
+        runs.push(MappingRun {
+            start: at,
+            ..whole(gap)
+        });
+    }
+}
+
+/// What is to be added to the number of a page of the file's addresses to get its entry in the page index.
+fn page_base(region: &PublishedRegion) -> u32 {
+    let ElfAddr(start) = region.start;
+    region.first_page.wrapping_sub((start >> PAGE_SHIFT) as u32)
+}
