@@ -6,12 +6,15 @@
 //! ```
 
 mod copies;
+mod label_text;
+mod labelling;
 mod processes;
 mod row_maker;
 mod runs;
 mod unwinding;
 mod write_up;
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,7 +25,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
-use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
+use crate::labels::LabelKey;
+use crate::process::ProcFs;
+use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Target, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use processes::Processes;
@@ -45,6 +50,8 @@ pub(crate) struct Recording {
     summary: Summary,
     /// A descriptor for each process asked for that becomes readable when the process ends.
     roots: Vec<OwnedFd>,
+    /// The threads asked for that have not ended; none when whole processes were.
+    threads: Vec<(u32, u32)>,
     started: Instant,
     started_at: SystemTime,
 }
@@ -96,6 +103,12 @@ impl Recording {
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
             targets: config.targets.clone(),
+            filter: config.filter.clone(),
+            pid_namespace: config.pid_namespace,
+            process_names: config.labels.has(LabelKey::Comm),
+            cgroup_ids: config
+                .labels
+                .has_any(&[LabelKey::Cgroup, LabelKey::Container]),
             kernel_stacks: config.kernel_stacks,
             follow_children: config.follow_children,
             unwind: config.unwind,
@@ -103,32 +116,35 @@ impl Recording {
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
-        let mut processes = Processes::default();
+        let mut processes = Processes::new(config.labels);
         let mut unwinding = Unwinding::new(sampler.walks_by_tables())
             .context("failed to prepare for making unwind rows")?;
         let mut aggregate = Aggregate::default();
         let mut roots = Vec::new();
-        if let Targets::Pids(pids) = &config.targets {
-            for pid in pids {
-                processes.add_root(*pid);
-                if !config.started_later
-                    && let Some(snapshot) = processes.read_root(*pid, &mut aggregate)
-                {
-                    unwinding.update(*pid, &snapshot, sampler.tables());
-                }
-                roots.extend(open_process(*pid)?);
+        for pid in config.targets.pids() {
+            processes.add_root(pid);
+            if !config.started_later
+                && let Some(snapshot) = processes.read_root(pid, &mut aggregate)
+            {
+                unwinding.update(pid, &snapshot, sampler.tables());
             }
+            roots.extend(open_process(pid)?);
         }
         unwinding.wait(sampler.tables());
         unwinding.dismiss_threads();
         let started = Instant::now();
         let started_at = SystemTime::now();
+        let children = Children::of(&config);
+        children.enter(&mut sampler);
         sampler.attach()?;
+        // Those that were forked before the kernel side could follow them.
+        children.enter(&mut sampler);
         log::debug!(
             "sampling began {} ms after the program started loading",
             set_up_began.elapsed().as_millis()
         );
         Ok(Self {
+            threads: watched_threads(&config.targets),
             summary: Summary {
                 frequency_hz: config.frequency_hz,
                 period_ns: config.period_ns(),
@@ -164,7 +180,7 @@ impl Recording {
             if woken.stop {
                 break Ended::Stopped;
             }
-            if self.roots.is_empty() && self.config.targets != Targets::All {
+            if self.targets_are_gone() {
                 break Ended::TargetsGone;
             }
         };
@@ -182,6 +198,8 @@ impl Recording {
     /// Names everything and builds the profile; returns it gzipped, with what it is made of.
     pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Summary)> {
         self.summary.losses = self.sampler.losses();
+        self.summary.other_names = self.sampler.unwanted_names();
+        self.summary.selection = self.config.selection();
         self.summary.samples = self.aggregate.samples();
         self.summary.processes = self.processes.sampled();
         self.summary.gone_processes = self.processes.gone();
@@ -205,6 +223,20 @@ impl Recording {
             &mut self.summary,
         );
         Ok((profile, self.summary))
+    }
+
+    /// Whether nothing is left of what was asked for by id.
+    fn targets_are_gone(&mut self) -> bool {
+        if self.config.targets == Targets::All {
+            return false;
+        }
+        if !self.threads.is_empty() {
+            let procfs = ProcFs::new();
+            self.threads
+                .retain(|(pid, tid)| procfs.has_thread(*pid, *tid));
+            return self.threads.is_empty();
+        }
+        self.roots.is_empty()
     }
 
     fn time_left(&self) -> Option<Duration> {
@@ -359,6 +391,56 @@ fn count(
 /// What ended a wait.
 struct Woken {
     stop: bool,
+}
+
+/// The threads to wait for the end of; none when there are processes to wait for.
+fn watched_threads(targets: &Targets) -> Vec<(u32, u32)> {
+    let threads = targets.threads();
+    let has_processes = matches!(targets, Targets::Chosen(all) if all.len() > threads.len());
+    if has_processes { Vec::new() } else { threads }
+}
+
+/// Children that the processes asked for have already, which no event tells of.
+struct Children {
+    /// Whose children; nobody's if they are not wanted.
+    parents: Vec<u32>,
+}
+
+impl Children {
+    fn of(config: &Config) -> Self {
+        let wanted = config.follow_children && !config.started_later;
+        let Targets::Chosen(targets) = &config.targets else {
+            return Self {
+                parents: Vec::new(),
+            };
+        };
+        let parents = targets.iter().filter_map(|target| match target {
+            Target::Process(pid) if wanted => Some(*pid),
+            // Which of its threads has forked a child cannot be told afterwards.
+            _ => None,
+        });
+        Self {
+            parents: parents.collect(),
+        }
+    }
+
+    /// Has all that there are now sampled, and those that they have forked meanwhile.
+    fn enter(&self, sampler: &mut Sampler) {
+        if self.parents.is_empty() {
+            return;
+        }
+        let mut entered: HashSet<u32> = HashSet::new();
+        loop {
+            let descendants = ProcFs::new().descendants(&self.parents);
+            let new: Vec<u32> = descendants
+                .into_iter()
+                .filter(|pid| entered.insert(*pid))
+                .collect();
+            if new.is_empty() || !new.iter().all(|pid| sampler.add_target(*pid)) {
+                return;
+            }
+        }
+    }
 }
 
 /// A descriptor of a process, unless it has ended by now.

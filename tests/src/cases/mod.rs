@@ -3,13 +3,16 @@
 mod errors;
 mod following;
 mod identity;
+mod labels;
 mod losses;
 mod manners;
 mod merging;
 mod names;
+mod namespaces;
 mod ownership;
 mod pprof_reports;
 mod rights;
+mod selection;
 mod special_code;
 mod threads;
 mod truth;
