@@ -156,11 +156,10 @@ pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
         return guess(Rule::NO_TABLE, Stop::NoTable);
     };
     let rows: *const u32 = chunk.cast();
-    // SAFETY: the mask keeps the number inside of the chunk.
     let row = |number: u32| {
-        Some(Row(unsafe {
-            *rows.add((number & (CHUNK_ROWS - 1)) as usize)
-        }))
+        // SAFETY: the mask keeps the number inside of the chunk.
+        let row = unsafe { *rows.add((number & (CHUNK_ROWS - 1)) as usize) };
+        Some(Row(row))
     };
     let Some(row) = find_row(Page { first, end }, pc, row) else {
         return guess(Rule::NO_ROW, Stop::NoRow);

@@ -6,8 +6,7 @@ use super::{Input, Section, rows_of};
 use crate::addr::ElfAddr;
 use crate::unwind::{Miss, Rows};
 
-const TEXT: u64 = 0x1000;
-const END: u64 = 0x9000;
+const TEXT: std::ops::Range<u64> = 0x1000..0x9000;
 
 /// A function of the table: where it begins from the start of the code, its name, its flags, and how its frame grows:
 /// pairs of size and length.
@@ -135,9 +134,9 @@ fn rows(table: &[u8]) -> Rows {
             address: 0xa000,
             data: table,
         },
-        go_text: Some(TEXT),
+        go_text: Some(TEXT.start),
         keeps_frame_pointers: true,
-        text: &[TEXT..END],
+        text: &[TEXT],
         ..Input::default()
     })
 }
@@ -193,9 +192,9 @@ fn c_comes_first() {
             address: 0xb000,
             data: &table,
         },
-        go_text: Some(TEXT),
+        go_text: Some(TEXT.start),
         keeps_frame_pointers: true,
-        text: &[TEXT..END],
+        text: &[TEXT],
         ..Input::default()
     });
     assert_eq!(rows.find(ElfAddr(0x1110)), sp(8));
@@ -231,7 +230,7 @@ fn unknown_tables() {
             data: &good,
         },
         keeps_frame_pointers: true,
-        text: &[TEXT..END],
+        text: &[TEXT],
         ..Input::default()
     });
     assert!(rows.is_empty(), "nobody says where the code begins");
@@ -257,5 +256,5 @@ fn check_order(table: &[u8]) {
     let rows = rows(table);
     assert!(rows.iter().is_sorted_by(|(one, _), (other, _)| one < other));
     assert!(rows.len() <= 64 * table.len());
-    assert!(rows.iter().all(|(at, _)| (TEXT..END).contains(&at.0)));
+    assert!(rows.iter().all(|(at, _)| TEXT.contains(&at.0)));
 }
