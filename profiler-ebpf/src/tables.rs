@@ -50,8 +50,12 @@ const SHORT_SEARCH_STEPS: u32 = 5;
 pub(crate) fn process(pid: u32) -> Option<ProcessRun> {
     let run = PROCESSES.get_ptr(pid)?;
     // SAFETY: an element of a map, which stays readable for the length of the program.
-    let (first, end) = unsafe { ((*run).first, (*run).end) };
-    Some(ProcessRun { first, end })
+    let (first, end, generation) = unsafe { ((*run).first, (*run).end, (*run).generation) };
+    Some(ProcessRun {
+        first,
+        end,
+        generation,
+    })
 }
 
 /// A child begins with its parent's memory. User space gives it a run of its own as soon as it hears of it.
