@@ -11,6 +11,7 @@
 )]
 
 mod emit;
+mod found;
 mod ids;
 mod lifecycle;
 mod maps;

@@ -1,8 +1,9 @@
 //! Labels on request, and what pprof's tools make of them.
 
-use std::process::Command;
+use std::ffi::OsStr;
 
-use crate::harness::{Cgroup, Recorder, Stacks, Target, enter, output, shared, skip};
+use crate::harness::{Cgroup, Recorder, Stacks, Target, enter, shared, skip};
+use crate::pprof_tools::Pprof;
 
 const CONTAINER: &str = "3c5c0b7b1f0a4a5e8d9f6b2c1e0d7a8b9c0d1e2f3a4b5c6d7e8f9a0b1c2d3e4f";
 
@@ -105,26 +106,29 @@ fn labels_in_pprof() {
     let recording = Recorder::new(args).run();
     target.stop();
     recording.profile();
-    let pprof = |args: &[&str]| {
-        output(
-            Command::new("go")
-                .args(["tool", "pprof"])
-                .args(args)
-                .arg(&recording.path),
-        )
-    };
-    let tags = pprof(&["-tags"]);
-    for key in ["pid", "tid", "comm", "thread", "cpu", "state"] {
-        assert!(tags.contains(&format!(" {key}: ")), "no {key} in\n{tags}");
+    for pprof in Pprof::all().unwrap() {
+        let check = |options: &[&str], wanted: &[&str], unwanted: &str| {
+            let options = options.iter().map(OsStr::new);
+            let printed = pprof
+                .run(options.chain([recording.path.as_os_str()]))
+                .unwrap();
+            let (text, name) = (printed.stdout, pprof.name());
+            for part in wanted {
+                assert!(text.contains(part), "{name}: no {part} in\n{text}");
+            }
+            assert!(!text.contains(unwanted), "{name}: {unwanted} in\n{text}");
+        };
+        let keys = ["pid", "tid", "comm", "thread", "cpu", "state"].map(|key| format!(" {key}: "));
+        check(&["-tags"], &keys.each_ref().map(String::as_str), "pprof::");
+        check(
+            &["-top", "-tagfocus=thread=alpha"],
+            &["alpha_work"],
+            "beta_work",
+        );
+        check(
+            &["-traces", "-tagroot=thread", "-tagleaf=state"],
+            &["beta_work", "thread:beta", "state:user"],
+            "pprof::",
+        );
     }
-    let focused = pprof(&["-top", "-tagfocus", "thread=alpha"]);
-    assert!(
-        !focused.contains("beta_work") && focused.contains("alpha_work"),
-        "{focused}"
-    );
-    let rooted = pprof(&["-traces", "-tagroot", "thread", "-tagleaf", "state"]);
-    assert!(
-        rooted.contains("beta") && rooted.contains("user"),
-        "{rooted}"
-    );
 }
