@@ -9,28 +9,27 @@ mod copies;
 mod label_text;
 mod labelling;
 mod processes;
+mod roots;
 mod row_maker;
 mod runs;
 mod unwinding;
 mod write_up;
 
-use std::collections::HashSet;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
 use crate::labels::LabelKey;
-use crate::process::ProcFs;
-use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Target, Targets, Unwind};
+use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use processes::Processes;
+use roots::Roots;
 use unwinding::Unwinding;
 
 /// What to say when the verifier accepts neither of the walks by tables.
@@ -48,10 +47,7 @@ pub(crate) struct Recording {
     copies: Copies,
     aggregate: Aggregate,
     summary: Summary,
-    /// A descriptor for each process asked for that becomes readable when the process ends.
-    roots: Vec<OwnedFd>,
-    /// The threads asked for that have not ended; none when whole processes were.
-    threads: Vec<(u32, u32)>,
+    roots: Roots,
     started: Instant,
     started_at: SystemTime,
 }
@@ -120,7 +116,7 @@ impl Recording {
         let mut unwinding = Unwinding::new(sampler.walks_by_tables())
             .context("failed to prepare for making unwind rows")?;
         let mut aggregate = Aggregate::default();
-        let mut roots = Vec::new();
+        let roots = Roots::of(&config.targets)?;
         for pid in config.targets.pids() {
             processes.add_root(pid);
             if !config.started_later
@@ -128,23 +124,21 @@ impl Recording {
             {
                 unwinding.update(pid, &snapshot, sampler.tables());
             }
-            roots.extend(open_process(pid)?);
         }
         unwinding.wait(sampler.tables());
         unwinding.dismiss_threads();
         let started = Instant::now();
         let started_at = SystemTime::now();
-        let children = Children::of(&config);
-        children.enter(&mut sampler);
+        let parents = roots::parents(&config);
+        roots::enter_children(&parents, &mut sampler);
         sampler.attach()?;
         // Those that were forked before the kernel side could follow them.
-        children.enter(&mut sampler);
+        roots::enter_children(&parents, &mut sampler);
         log::debug!(
             "sampling began {} ms after the program started loading",
             set_up_began.elapsed().as_millis()
         );
         Ok(Self {
-            threads: watched_threads(&config.targets),
             summary: Summary {
                 frequency_hz: config.frequency_hz,
                 period_ns: config.period_ns(),
@@ -180,7 +174,7 @@ impl Recording {
             if woken.stop {
                 break Ended::Stopped;
             }
-            if self.targets_are_gone() {
+            if self.config.targets != Targets::All && self.roots.are_gone() {
                 break Ended::TargetsGone;
             }
         };
@@ -225,20 +219,6 @@ impl Recording {
         Ok((profile, self.summary))
     }
 
-    /// Whether nothing is left of what was asked for by id.
-    fn targets_are_gone(&mut self) -> bool {
-        if self.config.targets == Targets::All {
-            return false;
-        }
-        if !self.threads.is_empty() {
-            let procfs = ProcFs::new();
-            self.threads
-                .retain(|(pid, tid)| procfs.has_thread(*pid, *tid));
-            return self.threads.is_empty();
-        }
-        self.roots.is_empty()
-    }
-
     fn time_left(&self) -> Option<Duration> {
         let duration = self.config.duration?;
         Some(duration.saturating_sub(self.started.elapsed()))
@@ -255,19 +235,14 @@ impl Recording {
             PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.unwinding.as_fd(), PollFlags::IN),
         ];
-        fds.extend(
-            self.roots
-                .iter()
-                .map(|root| PollFd::new(root, PollFlags::IN)),
-        );
+        fds.extend(self.roots.poll_fds());
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("failed to wait for samples"),
         }
         let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        let mut ended = readable.iter().skip(3);
-        self.roots.retain(|_| ended.next() != Some(&true));
+        self.roots.forget_ended(&readable[3..]);
         Ok(Woken { stop: readable[0] })
     }
 
@@ -391,68 +366,6 @@ fn count(
 /// What ended a wait.
 struct Woken {
     stop: bool,
-}
-
-/// The threads to wait for the end of; none when there are processes to wait for.
-fn watched_threads(targets: &Targets) -> Vec<(u32, u32)> {
-    let threads = targets.threads();
-    let has_processes = matches!(targets, Targets::Chosen(all) if all.len() > threads.len());
-    if has_processes { Vec::new() } else { threads }
-}
-
-/// Children that the processes asked for have already, which no event tells of.
-struct Children {
-    /// Whose children; nobody's if they are not wanted.
-    parents: Vec<u32>,
-}
-
-impl Children {
-    fn of(config: &Config) -> Self {
-        let wanted = config.follow_children && !config.started_later;
-        let Targets::Chosen(targets) = &config.targets else {
-            return Self {
-                parents: Vec::new(),
-            };
-        };
-        let parents = targets.iter().filter_map(|target| match target {
-            Target::Process(pid) if wanted => Some(*pid),
-            // Which of its threads has forked a child cannot be told afterwards.
-            _ => None,
-        });
-        Self {
-            parents: parents.collect(),
-        }
-    }
-
-    /// Has all that there are now sampled, and those that they have forked meanwhile.
-    fn enter(&self, sampler: &mut Sampler) {
-        if self.parents.is_empty() {
-            return;
-        }
-        let mut entered: HashSet<u32> = HashSet::new();
-        loop {
-            let descendants = ProcFs::new().descendants(&self.parents);
-            let new: Vec<u32> = descendants
-                .into_iter()
-                .filter(|pid| entered.insert(*pid))
-                .collect();
-            if new.is_empty() || !new.iter().all(|pid| sampler.add_target(*pid)) {
-                return;
-            }
-        }
-    }
-}
-
-/// A descriptor of a process, unless it has ended by now.
-fn open_process(pid: u32) -> Result<Option<OwnedFd>> {
-    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Ok(None);
-    };
-    match pidfd_open(raw, PidfdFlags::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(rustix::io::Errno::SRCH) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("failed to watch process {pid}")),
-    }
 }
 
 /// Every binary is held open; the usual soft limit of 1,024 is for programs that call `select`.

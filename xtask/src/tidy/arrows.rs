@@ -77,6 +77,19 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "cgroup",
+        &[
+            "sampler",
+            "process",
+            "aggregate",
+            "symbolize",
+            "pprof",
+            "output",
+            "pipeline",
+            "cli",
+        ],
+    ),
+    (
         "binary",
         &[
             "sampler",
