@@ -10,6 +10,7 @@ mod processes;
 mod row_maker;
 mod runs;
 mod unwinding;
+mod walk_checks;
 mod write_up;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,6 +28,7 @@ use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use processes::Processes;
 use unwinding::Unwinding;
+use walk_checks::WalkChecks;
 
 /// What to say when the verifier accepts neither of the walks by tables.
 const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tables, so they are walked by frame pointers only; -v says why";
@@ -41,6 +43,7 @@ pub(crate) struct Recording {
     processes: Processes,
     unwinding: Unwinding,
     copies: Copies,
+    walk_checks: WalkChecks,
     aggregate: Aggregate,
     summary: Summary,
     /// A descriptor for each process asked for that becomes readable when the process ends.
@@ -100,6 +103,7 @@ impl Recording {
             follow_children: config.follow_children,
             unwind: config.unwind,
             bpf_loop: config.bpf_loop,
+            check_walks: config.check_walks,
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
@@ -139,6 +143,7 @@ impl Recording {
             processes,
             unwinding,
             copies: Copies::default(),
+            walk_checks: WalkChecks::default(),
             aggregate,
             roots,
             started,
@@ -188,6 +193,7 @@ impl Recording {
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
         self.summary.notes.extend(self.unwinding.notes());
+        self.summary.notes.extend(self.walk_checks.note());
         if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
             self.summary.notes.push(NO_TABLES.to_owned());
         }
@@ -244,13 +250,21 @@ impl Recording {
             sampler,
             processes,
             unwinding,
+            walk_checks,
             aggregate,
             summary,
+            config,
             ..
         } = self;
         let mut copies: Vec<StackCopy> = Vec::new();
         let seen = sampler.drain(|event| match event {
-            Event::Sample(sample) => count(&sample, processes, aggregate, summary),
+            Event::Sample(sample) => {
+                if config.check_walks {
+                    walk_checks.walked(&sample);
+                }
+                count(&sample, processes, aggregate, summary);
+            }
+            Event::WalkCheck(copy) => walk_checks.copied(copy),
             Event::StackCopy(copy) => {
                 processes.heard_of(&copy);
                 copies.push(copy);
@@ -265,6 +279,11 @@ impl Recording {
                 processes.executed(pid, aggregate);
             }
             Event::Exit { pid } => processes.thread_ended(pid),
+        });
+        let tables = sampler.tables();
+        walk_checks.compare(|copy, memory| {
+            let snapshot = processes.snapshot(copy.sample.pid)?;
+            Some(unwinding.walk_in(copy.registers, memory, &snapshot, tables))
         });
         for pid in processes.take_touched() {
             if let Some(snapshot) = processes.snapshot(pid) {
