@@ -6,6 +6,7 @@
 //! ```
 
 mod copies;
+mod descriptors;
 mod processes;
 mod row_maker;
 mod runs;
@@ -19,13 +20,13 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
 use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
+use descriptors::{open_process, raise_limit};
 use processes::Processes;
 use unwinding::Unwinding;
 use walk_checks::WalkChecks;
@@ -95,7 +96,7 @@ impl Recording {
     /// A [`SamplerError`](crate::sampler::SamplerError) when the kernel refuses.
     pub(crate) fn start(config: Config) -> Result<Self> {
         let set_up_began = Instant::now();
-        raise_descriptor_limit();
+        raise_limit();
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
             targets: config.targets.clone(),
@@ -378,26 +379,4 @@ fn count(
 /// What ended a wait.
 struct Woken {
     stop: bool,
-}
-
-/// A descriptor of a process, unless it has ended by now.
-fn open_process(pid: u32) -> Result<Option<OwnedFd>> {
-    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Ok(None);
-    };
-    match pidfd_open(raw, PidfdFlags::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(rustix::io::Errno::SRCH) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("failed to watch process {pid}")),
-    }
-}
-
-/// Every binary is held open; the usual soft limit of 1,024 is for programs that call `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        log::debug!("the limit of open files stays as it is: {error}");
-    }
 }
