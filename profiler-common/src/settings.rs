@@ -29,8 +29,8 @@ pub struct Settings {
     pub cgroup_ids: u32,
     /// Inode of the pid namespace that process ids are given in; 0: the initial one, where they are the kernel's own.
     pub pid_namespace: u32,
-    /// Always 0; keeps what follows aligned without hidden padding.
-    pub reserved: u32,
+    /// 1: send a copy of each stack behind its walk, for user space to compare.
+    pub check_walks: u32,
     /// Wake the reader when more bytes than this wait in the ring.
     pub wakeup_bytes: u64,
 }

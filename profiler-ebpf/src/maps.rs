@@ -19,7 +19,7 @@ pub(crate) static SETTINGS: Global<Settings> = Global::new(Settings {
     cgroups: 0,
     cgroup_ids: 0,
     pid_namespace: 0,
-    reserved: 0,
+    check_walks: 0,
     wakeup_bytes: 0,
 });
 

@@ -212,6 +212,17 @@ unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) ->
     }
 }
 
+/// The stack that the last walk of this CPU began with, as a copy; `None` when that had no tables.
+#[inline(always)]
+pub(crate) fn copy_of_walked(scratch: *mut Scratch, stop: u32) -> Option<UserStack> {
+    if stop == Stop::NoUserStack as u32 || stop == Stop::NoTable as u32 {
+        return None;
+    }
+    let walk = of_this_cpu()?;
+    // SAFETY: both are this CPU's, and the sampling program does not interrupt itself.
+    Some(unsafe { copy(&raw const (*walk).interrupted, scratch, stop) })
+}
+
 /// The same by the kernel's own walk, which knows only frame pointers.
 #[inline(always)]
 pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -> UserStack {

@@ -6,6 +6,7 @@
 //! ```
 
 mod copies;
+mod descriptors;
 mod label_text;
 mod labelling;
 mod processes;
@@ -13,6 +14,7 @@ mod roots;
 mod row_maker;
 mod runs;
 mod unwinding;
+mod walk_checks;
 mod write_up;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -28,9 +30,11 @@ use crate::labels::LabelKey;
 use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
+use descriptors::raise_limit;
 use processes::Processes;
 use roots::Roots;
 use unwinding::Unwinding;
+use walk_checks::WalkChecks;
 
 /// What to say when the verifier accepts neither of the walks by tables.
 const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tables, so they are walked by frame pointers only; -v says why";
@@ -45,6 +49,7 @@ pub(crate) struct Recording {
     processes: Processes,
     unwinding: Unwinding,
     copies: Copies,
+    walk_checks: WalkChecks,
     aggregate: Aggregate,
     summary: Summary,
     roots: Roots,
@@ -95,7 +100,7 @@ impl Recording {
     /// A [`SamplerError`](crate::sampler::SamplerError) when the kernel refuses.
     pub(crate) fn start(config: Config) -> Result<Self> {
         let set_up_began = Instant::now();
-        raise_descriptor_limit();
+        raise_limit();
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
             targets: config.targets.clone(),
@@ -109,6 +114,7 @@ impl Recording {
             follow_children: config.follow_children,
             unwind: config.unwind,
             bpf_loop: config.bpf_loop,
+            check_walks: config.check_walks,
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
@@ -149,6 +155,7 @@ impl Recording {
             processes,
             unwinding,
             copies: Copies::default(),
+            walk_checks: WalkChecks::default(),
             aggregate,
             roots,
             started,
@@ -200,6 +207,7 @@ impl Recording {
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
         self.summary.notes.extend(self.unwinding.notes());
+        self.summary.notes.extend(self.walk_checks.note());
         if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
             self.summary.notes.push(NO_TABLES.to_owned());
         }
@@ -251,13 +259,21 @@ impl Recording {
             sampler,
             processes,
             unwinding,
+            walk_checks,
             aggregate,
             summary,
+            config,
             ..
         } = self;
         let mut copies: Vec<StackCopy> = Vec::new();
         let seen = sampler.drain(|event| match event {
-            Event::Sample(sample) => count(&sample, processes, aggregate, summary),
+            Event::Sample(sample) => {
+                if config.check_walks {
+                    walk_checks.walked(&sample);
+                }
+                count(&sample, processes, aggregate, summary);
+            }
+            Event::WalkCheck(copy) => walk_checks.copied(copy),
             Event::StackCopy(copy) => {
                 processes.heard_of(&copy);
                 copies.push(copy);
@@ -272,6 +288,11 @@ impl Recording {
                 processes.executed(pid, aggregate);
             }
             Event::Exit { pid } => processes.thread_ended(pid),
+        });
+        let tables = sampler.tables();
+        walk_checks.compare(|copy, memory| {
+            let snapshot = processes.snapshot(copy.sample.pid)?;
+            Some(unwinding.walk_in(copy.registers, memory, &snapshot, tables))
         });
         for pid in processes.take_touched() {
             if let Some(snapshot) = processes.snapshot(pid) {
@@ -366,14 +387,4 @@ fn count(
 /// What ended a wait.
 struct Woken {
     stop: bool,
-}
-
-/// Every binary is held open; the usual soft limit of 1,024 is for programs that call `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        log::debug!("the limit of open files stays as it is: {error}");
-    }
 }

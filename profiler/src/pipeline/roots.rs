@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::descriptors::open_process;
 use crate::config::Config;
 use crate::process::ProcFs;
 use crate::sampler::{Sampler, Target, Targets};
@@ -98,17 +98,5 @@ pub(super) fn enter_children(parents: &[u32], sampler: &mut Sampler) {
                 log::warn!("process {pid} is not profiled: the table of processes is full");
             }
         }
-    }
-}
-
-/// A descriptor of a process, unless it has ended by now.
-fn open_process(pid: u32) -> Result<Option<OwnedFd>> {
-    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Ok(None);
-    };
-    match pidfd_open(raw, PidfdFlags::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(rustix::io::Errno::SRCH) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("failed to watch process {pid}")),
     }
 }

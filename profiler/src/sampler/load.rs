@@ -202,7 +202,7 @@ fn settings(
         cgroups: options.filter.cgroups.len() as u32,
         cgroup_ids: u32::from(options.cgroup_ids),
         pid_namespace: options.pid_namespace.unwrap_or(0),
-        reserved: 0,
+        check_walks: u32::from(options.check_walks),
         wakeup_bytes: u64::from(ring_bytes / 4),
     }
 }

@@ -37,17 +37,19 @@ impl NameFilter {
         })
     }
 
-    /// Whether an event is to be handed on: all but samples of processes with other names.
+    /// Whether an event is to be handed on: all but those about samples of processes with other names.
     pub(super) fn passes(&mut self, event: &Event) -> bool {
-        let (Event::Sample(sample) | Event::StackCopy(super::StackCopy { sample, .. })) = event
-        else {
-            return true;
+        let sample = match event {
+            Event::Sample(sample) => sample,
+            Event::StackCopy(copy) => &copy.sample,
+            // Comes behind the sample that it belongs to.
+            Event::WalkCheck(copy) => return self.is_wanted(&copy.sample),
+            Event::Fork { .. } | Event::Exec { .. } | Event::Exit { .. } => return true,
         };
         let is_wanted = self.is_wanted(sample);
         if !is_wanted {
             self.discarded += 1;
-            let words = words(sample.name);
-            if let Err(error) = self.unwanted.insert(words, 1, 0) {
+            if let Err(error) = self.unwanted.insert(words(sample.name), 1, 0) {
                 log::debug!("an unwanted name is not known in the kernel: {error}");
             }
         }

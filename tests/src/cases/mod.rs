@@ -2,6 +2,7 @@
 
 mod errors;
 mod following;
+mod hostile;
 mod identity;
 mod labels;
 mod losses;
@@ -16,3 +17,4 @@ mod selection;
 mod special_code;
 mod threads;
 mod truth;
+mod walks;
