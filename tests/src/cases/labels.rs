@@ -126,9 +126,9 @@ fn labels_in_pprof() {
             "beta_work",
         );
         check(
-            &["-traces", "-tagroot=thread", "-tagleaf=state"],
-            &["beta_work", "thread:beta", "state:user"],
-            "pprof::",
+            &["-top", "-cum", "-tagroot=thread", "-tagleaf=state"],
+            &["  alpha\n", "  beta\n", "  gamma\n", "  user\n"],
+            "no samples",
         );
     }
 }

@@ -148,7 +148,7 @@ fn by_name() {
     copy_program(&fixture("threads-fp"), &wanted);
     let target = Target::spawn(&wanted, &["--wait", "0.6"]);
     let other = Target::spinning("spin-fp");
-    let recorder = Recorder::new(["--comm", "^wanted-pro", "-F", "997", "-d", "1500ms"]);
+    let recorder = Recorder::new(["--comm", "^wanted-", "-F", "997", "-d", "1500ms"]);
     let running = recorder.start().sampling();
     let mut target = target;
     target.begin();
