@@ -43,6 +43,11 @@ const JIT: &[&str] = &["jit.c", "target.h"];
 const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
 const DEEP: &[&str] = &["deep.c", "target.h"];
 const VDSO: &[&str] = &["vdso.c", "target.h"];
+const STACKS: &[&str] = &["stacks.c", "target.h"];
+const STACKS_LIB: &[&str] = &["stacks_lib.c", "target.h"];
+const STACKS_CPP: &[&str] = &["stacks.cpp", "target.h"];
+const STACKS_RS: &[&str] = &["stacks.rs"];
+const STACKS_GO: &[&str] = &["stacks.go"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
 const PHASES_RS: &[&str] = &["phases.rs"];
 const PHASES_GO: &[&str] = &["phases.go"];
@@ -111,6 +116,25 @@ const VARIANTS: &[Variant] = &[
     variant("phases-go", PHASES_GO, Language::Go, ""),
     variant("phases-go-gnuid", PHASES_GO, Language::Go, GO_BUILD_ID),
     variant("phases-go-current", PHASES_GO, Language::CurrentGo, ""),
+    // Functions of equal code must stay different functions.
+    c("stacks", STACKS, "-g -pthread -fno-ipa-icf -lm"),
+    // Loaded by `stacks`, which looks for this name.
+    c("stacks_lib.so", STACKS_LIB, "-g -shared -fPIC"),
+    variant("stacks-cpp", STACKS_CPP, Language::Cpp, "-g -fno-ipa-icf"),
+    variant(
+        "stacks-rust",
+        STACKS_RS,
+        Language::Rust,
+        "-C debuginfo=1 --crate-name stacks",
+    ),
+    variant(
+        "stacks-rust-abort-fp",
+        STACKS_RS,
+        Language::Rust,
+        "-C debuginfo=1 --crate-name stacks -C panic=abort -C force-unwind-tables=no",
+    ),
+    variant("stacks-go", STACKS_GO, Language::Go, ""),
+    variant("stacks-go-current", STACKS_GO, Language::CurrentGo, ""),
     variant("short.sh", &["short.sh"], Language::Script, ""),
 ];
 

@@ -11,7 +11,11 @@ pub(super) fn parse(text: &str) -> Profile {
             let first = profile.first_sample_ns.unwrap_or(time_ns);
             profile.first_sample_ns = Some(first.min(time_ns));
             let frames = Vec::new();
-            profile.stacks.push(Stack { count: 1, frames });
+            profile.stacks.push(Stack {
+                count: 1,
+                frames,
+                cut: None,
+            });
             continue;
         }
         // Inlined calls come before the frame they are part of.
@@ -49,6 +53,8 @@ fn frame(line: &str) -> Option<Found> {
         functions: Vec::from_iter((name != "[unknown]").then(|| name.to_owned())),
         binary: base_name(file).to_owned(),
         is_kernel: address >= 1 << 63,
+        address,
+        place: None,
     }))
 }
 
