@@ -2,11 +2,12 @@
  * A program that knows its stack: every function has exactly one caller, so its name says who called whom all the
  * way up. With --stacks it prints that, a line for each function, and ends:
  *
- *     FUNCTION[*TIMES] < CALLER [via PART,...]
+ *     FUNCTION[*TIMES[/INNERMOST]] < CALLER [via PART,...]
  *
- * TIMES: it calls itself, and so many frames of it are below what it calls. CALLER `!end`: nothing called it;
- * `!signal`: it is a signal handler, below which is any stack. PART: beginnings of the names of the files or functions
- * through which it is called, at least one frame of theirs lying between the two.
+ * TIMES: it calls itself, and so many frames of it have called what it calls; INNERMOST, if that is more: the most
+ * when no other function of the program is called by it. CALLER `!end`: nothing called it; `!signal`: it is a signal
+ * handler, which interrupts any stack. PART: beginnings of the names of the files or functions through which it is
+ * called, at least one frame of theirs lying between the two; in brackets, if there may be none.
  *
  * Otherwise as target.h says; no account of phases, for here it is the stacks that count.
  */

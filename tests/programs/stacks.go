@@ -50,7 +50,7 @@ main.plant*12 < main.phaseGarbage
 main.phaseC < main.work
 in_c_outer < main.phaseC via _cgo_,runtime.,main._Cfunc,main.phaseC.func
 in_c_inner < in_c_outer
-main.goroutine < runtime.goexit via main.main.
+main.goroutine < runtime.goexit via [main.main.]
 main.goroutineLeaf < main.goroutine
 `
 

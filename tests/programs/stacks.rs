@@ -16,23 +16,23 @@ use std::time::Duration;
 const STACKS: &str = "\
 main < _start via libc.so
 _start < !end
-stacks::main < main via std::,core::,alloc::,<core::,<std::,<alloc::,<fn,__rust
+stacks::main < main via [std::,core::,alloc::,<core::,<std::,<alloc::,<fn,__rust]
 stacks::work < stacks::main
 stacks::recursion < stacks::work
 stacks::descend*200 < stacks::recursion
 stacks::bottom < stacks::descend
 stacks::sorting < stacks::work
-stacks::compare < stacks::sorting via core::,alloc::,<core::,<[,stacks::sorting::{
+stacks::compare < stacks::sorting via [core::,alloc::,<core::,<[,stacks::sorting::{]
 stacks::object < stacks::work
 <stacks::Mixer as stacks::Worker>::run < stacks::object
 stacks::closures < stacks::work
 stacks::boxed*20 < stacks::closures
 stacks::innermost < stacks::boxed
 stacks::panics < stacks::work
-stacks::thrown < stacks::panics via std::,core::,<core::,__rust,stacks::panics::{
+stacks::thrown < stacks::panics via [std::,core::,<core::,__rust,stacks::panics::{]
 stacks::thrower < stacks::thrown
-<stacks::Guard as core::ops::drop::Drop>::drop < stacks::thrown via core::,<core::
-stacks::threaded < !end via std::,core::,alloc::,<std::,<core::,<alloc::,stacks::main::{,__rust,libc.so
+<stacks::Guard as core::ops::drop::Drop>::drop < stacks::thrown via [core::,<core::]
+stacks::threaded < !end via [std::,core::,alloc::,<std::,<core::,<alloc::,stacks::main::{,__rust,libc.so]
 stacks::thread_leaf < stacks::threaded
 ";
 

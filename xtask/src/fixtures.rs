@@ -117,7 +117,7 @@ const VARIANTS: &[Variant] = &[
     variant("phases-go-gnuid", PHASES_GO, Language::Go, GO_BUILD_ID),
     variant("phases-go-current", PHASES_GO, Language::CurrentGo, ""),
     // Functions of equal code must stay different functions.
-    c("stacks", STACKS, "-g -pthread -fno-ipa-icf -lm"),
+    c("stacks", STACKS, "-g -pthread -fno-ipa-icf"),
     // Loaded by `stacks`, which looks for this name.
     c("stacks_lib.so", STACKS_LIB, "-g -shared -fPIC"),
     variant("stacks-cpp", STACKS_CPP, Language::Cpp, "-g -fno-ipa-icf"),
@@ -193,7 +193,11 @@ impl Variant {
         let source = source(self.sources[0]);
         match self.language {
             Language::Script => command.arg(source).arg(program),
-            Language::C => command.arg("-o").arg(program).arg(source).args(["-ldl"]),
+            Language::C => command
+                .arg("-o")
+                .arg(program)
+                .arg(source)
+                .args(["-ldl", "-lm"]),
             _ => command.arg("-o").arg(program).arg(source),
         };
         if matches!(self.language, Language::Go | Language::CurrentGo) {

@@ -1,5 +1,7 @@
 //! Reads what `perf script` prints: a line for each sample, its frames below it, an empty line.
 
+use std::path::Path;
+
 use super::profile::{Frame, Profile, Stack, base_name};
 
 /// Reads the text of what `perf record -k CLOCK_MONOTONIC` made.
@@ -54,7 +56,10 @@ fn frame(line: &str) -> Option<Found> {
         binary: base_name(file).to_owned(),
         is_kernel: address >= 1 << 63,
         address,
-        place: None,
+        // perf prints addresses as places in their files where they have one.
+        place: file
+            .starts_with('/')
+            .then(|| (Path::new(file).into(), address)),
     }))
 }
 

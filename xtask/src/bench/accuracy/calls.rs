@@ -11,8 +11,10 @@ use crate::bench::profile::{Frame, Stack};
 /// The longest call instruction, but for prefixes, which need not be looked at.
 const LONGEST: usize = 7;
 
-/// Functions whose frame is not made by a call: the kernel, or Go's runtime, has put the address there.
-const NOT_CALLED: &[&str] = &["__restore_rt", "runtime.goexit", "runtime.sigreturn"];
+/// The outermost function of a goroutine, whose return address Go's runtime has put there.
+const NOT_CALLED: &[&str] = &["runtime.goexit"];
+/// `mov $15, %rax; syscall` (`rt_sigreturn`): the kernel has put its address there as that of the handler's caller.
+const TRAMPOLINE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
 /// Functions that Go's runtime puts in as if the next frame had called them.
 const INJECTED: &[&str] = &["runtime.asyncPreempt", "runtime.sigpanic"];
 
@@ -20,7 +22,16 @@ const INJECTED: &[&str] = &["runtime.asyncPreempt", "runtime.sigpanic"];
 #[derive(Default)]
 pub(super) struct Calls {
     files: HashMap<Rc<Path>, Option<File>>,
-    known: HashMap<(Rc<Path>, u64), Option<bool>>,
+    known: HashMap<(Rc<Path>, u64), Option<Before>>,
+}
+
+/// What is before a return address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Call,
+    /// Whatever; the address is that of a signal trampoline.
+    Trampoline,
+    Other,
 }
 
 impl Calls {
@@ -30,18 +41,18 @@ impl Calls {
         // The innermost frame is no return address, and neither is what a signal has interrupted.
         let mut is_exact = true;
         for frame in stack.user() {
-            let is_called = !is_exact && !is_named(frame, NOT_CALLED);
-            if let Some(answer) = self.is_behind_call(frame).filter(|_| is_called) {
+            let before = self.before(frame).filter(|_| !is_exact);
+            if let Some(before) = before.filter(|_| !is_named(frame, NOT_CALLED)) {
                 checked += 1;
-                wrong += u64::from(!answer);
+                wrong += u64::from(before == Before::Other);
             }
-            is_exact = is_named(frame, &NOT_CALLED[..1]) || is_named(frame, INJECTED);
+            is_exact = before == Some(Before::Trampoline) || is_named(frame, INJECTED);
         }
         (checked, wrong)
     }
 
     /// `None` where there is no file to look into.
-    fn is_behind_call(&mut self, frame: &Frame) -> Option<bool> {
+    fn before(&mut self, frame: &Frame) -> Option<Before> {
         let place = frame.place.as_ref()?;
         if let Some(known) = self.known.get(place) {
             return *known;
@@ -50,16 +61,26 @@ impl Calls {
             let is_path = place.0.is_absolute();
             is_path.then(|| File::open(&place.0).ok()).flatten()
         });
-        let answer = file.as_ref().and_then(|file| {
-            let mut bytes = [0; LONGEST];
-            // The address of a caller is that of the last byte of its call.
-            let first = (place.1 + 1).checked_sub(LONGEST as u64)?;
-            file.read_exact_at(&mut bytes, first).ok()?;
-            Some(ends_with_call(bytes))
-        });
+        let answer = file.as_ref().and_then(|file| look(file, place.1));
         self.known.insert(place.clone(), answer);
         answer
     }
+}
+
+/// Looks around an address, which for a caller is that of the last byte of its call; that of a trampoline may be exact.
+fn look(file: &File, address: u64) -> Option<Before> {
+    let mut before = [0; LONGEST];
+    file.read_exact_at(&mut before, (address + 1).checked_sub(LONGEST as u64)?)
+        .ok()?;
+    let is_trampoline = [address, address + 1].into_iter().any(|address| {
+        let mut code = [0; TRAMPOLINE.len()];
+        file.read_exact_at(&mut code, address).is_ok() && code == TRAMPOLINE
+    });
+    Some(match (ends_with_call(before), is_trampoline) {
+        (true, _) => Before::Call,
+        (false, true) => Before::Trampoline,
+        (false, false) => Before::Other,
+    })
 }
 
 fn is_named(frame: &Frame, beginnings: &[&str]) -> bool {

@@ -23,6 +23,8 @@ pub(super) struct Program {
     pub(super) knows_its_stack: bool,
     /// Percent of stacks that are to be whole.
     pub(super) goal: f64,
+    /// Names of the processes, if there are many short ones: perf sees those only when it records all of the machine.
+    pub(super) short_lived: Option<&'static str>,
 }
 
 pub(super) const CORPUS: &[Program] = &[
@@ -69,12 +71,15 @@ pub(super) const CORPUS: &[Program] = &[
         &["node", "program.js"],
         99.0,
     ),
-    real(
-        "sh",
-        "a loop that runs ls, grep and cat 500 times",
-        &["/bin/sh", "program.sh"],
-        99.5,
-    ),
+    Program {
+        short_lived: Some("sh,ls,grep,cat"),
+        ..real(
+            "sh",
+            "a loop that runs ls, grep and cat 500 times",
+            &["/bin/sh", "program.sh"],
+            99.5,
+        )
+    },
     real(
         "gcc",
         "a file of 900 functions, -O2",
@@ -112,6 +117,7 @@ const fn knowing(
         words,
         knows_its_stack: true,
         goal: 99.5,
+        short_lived: None,
     }
 }
 
@@ -127,6 +133,7 @@ const fn real(
         words,
         knows_its_stack: false,
         goal,
+        short_lived: None,
     }
 }
 
@@ -137,12 +144,11 @@ impl Program {
             let program = fixtures.join(name).to_string_lossy().into_owned();
             return Ok(vec![program, seconds.to_string()]);
         }
-        let mut words = vec!["setarch".to_owned(), "-R".to_owned()];
-        words.extend(self.words.iter().map(|word| (*word).to_owned()));
+        let mut words: Vec<String> = self.words.iter().map(|word| (*word).to_owned()).collect();
         if self.words[0] == "rustc" {
             // Not rustup's, which would start it.
             let sysroot = command::read(Command::new("rustc").args(["--print", "sysroot"]))?;
-            words[2] = format!("{}/bin/rustc", sysroot.trim());
+            words[0] = format!("{}/bin/rustc", sysroot.trim());
         }
         Ok(words)
     }

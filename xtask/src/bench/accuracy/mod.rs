@@ -11,10 +11,9 @@
 //!   with its depth. That is exact without any clock: nothing has to be matched by time, as a shadow stack would have to
 //!   be. What a library does inside itself is not known to the program; of its frames only the file or the beginning
 //!   of the name is compared, and that they are where the program calls through it.
-//! - *as in perf*, where it does not: `perf record --call-graph dwarf,65528` records another run of the same command.
-//!   Both runs have the same addresses (`setarch -R`); compared are the pairs of a return address and its caller's,
-//!   because whole stacks of a compiler hardly ever come twice. What only one has seen may be chance as well as a
-//!   mistake.
+//! - *as in perf*: `perf record --call-graph dwarf,65528` records another run of the same command. Compared are the pairs
+//!   of a return address and its caller's, as places in their files, because whole stacks of a compiler hardly ever come
+//!   twice. What only one has seen may be chance as well as a mistake.
 //!
 //! Goals are printed and never asserted.
 
@@ -148,9 +147,8 @@ fn measure(plan: &Plan, program: &Program) -> Result<Findings> {
     };
     let mut findings = check::check(&profile, truth.as_ref());
     if let Ok(perf) = &plan.perf {
-        let reference = record_by_perf(perf, &words, &files, &plan.directory)?;
-        // A program that knows its stack is recorded with addresses at random, as it usually runs.
-        findings.peer = Some(pairs::compare(&profile, &reference, truth.is_none()));
+        let reference = record_by_perf(perf, program, &words, &files, &plan.directory)?;
+        findings.peer = Some(pairs::compare(&profile, &reference));
     }
     Ok(findings)
 }
@@ -168,6 +166,7 @@ fn record(plan: &Plan, words: &[String], files: &Files<'_>) -> Result<Profile> {
 
 fn record_by_perf(
     perf: &Path,
+    program: &Program,
     words: &[String],
     files: &Files<'_>,
     directory: &Path,
@@ -178,14 +177,21 @@ fn record_by_perf(
         .args(["record", "-q", "-e", "cpu-clock", "-F", PERF_FREQUENCY])
         .args(["--call-graph", "dwarf,65528", "-o"])
         .arg(&path)
+        .args(program.short_lived.map(|_| "-a"))
         .arg("--")
         .args(words);
     run_in(&mut record, directory, files)?;
     let mut script = Command::new(perf);
     // Without inlined calls, for which perf would start addr2line.
     script
-        .args(["script", "--no-inline", "-i"])
+        .args(["script", "--no-inline", "--max-stack", "1023", "-i"])
         .arg(&path)
+        .args(
+            program
+                .short_lived
+                .iter()
+                .flat_map(|names| ["--comms", names]),
+        )
         .stderr(Stdio::null());
     let output = script.output().context("could not start perf script")?;
     ensure!(

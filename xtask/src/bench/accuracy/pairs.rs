@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::bench::profile::{Profile, Stack};
+use crate::bench::profile::{Frame, Profile, Stack, base_name};
 
 /// The outermost functions of whole stacks; where the entry point has no name, what it calls.
 const OUTERMOST: &[&str] = &[
@@ -18,25 +18,30 @@ const OUTERMOST: &[&str] = &[
     "vfork",
 ];
 
+/// A file's name and a place in it, which are the same in every run.
+type Place = (String, u64);
+/// A return address and its caller's.
+type Pair = (Place, Place);
+
 /// What perf has found.
 pub(super) struct Peer {
     pub(super) samples: u64,
     /// Percent of its stacks that reach the outermost frame, as far as names tell.
     pub(super) whole: f64,
-    /// Percent of our pairs that perf has, too; `None` where addresses differ from run to run.
-    pub(super) ours_in_it: Option<f64>,
+    /// Percent of our pairs that perf has, too.
+    pub(super) ours_in_it: f64,
     /// Percent of its pairs, in whole stacks, that ours has.
-    pub(super) in_ours: Option<f64>,
+    pub(super) in_ours: f64,
 }
 
 /// Compares two profiles.
-pub(super) fn compare(ours: &Profile, perf: &Profile, same_addresses: bool) -> Peer {
+pub(super) fn compare(ours: &Profile, perf: &Profile) -> Peer {
     let with_frames = || perf.stacks.iter().filter(|stack| has_user(stack));
     let samples: u64 = with_frames().map(|stack| stack.count).sum();
     let whole: Vec<&Stack> = with_frames().filter(|stack| is_whole(stack)).collect();
     let reached: u64 = whole.iter().map(|stack| stack.count).sum();
     let share = |stacks: &[&Stack], reference: &[&Stack]| {
-        let known: HashSet<(u64, u64)> = reference.iter().flat_map(|stack| pairs(stack)).collect();
+        let known: HashSet<Pair> = reference.iter().flat_map(|stack| pairs(stack)).collect();
         let (mut all, mut found) = (0, 0);
         for stack in stacks {
             for pair in pairs(stack) {
@@ -48,7 +53,7 @@ pub(super) fn compare(ours: &Profile, perf: &Profile, same_addresses: bool) -> P
                 };
             }
         }
-        same_addresses.then(|| percent(found, all))
+        percent(found, all)
     };
     let own: Vec<&Stack> = ours.stacks.iter().collect();
     Peer {
@@ -80,8 +85,15 @@ fn is_whole(stack: &Stack) -> bool {
     })
 }
 
-/// Without the innermost frame, which is where a sample happens to be.
-fn pairs(stack: &Stack) -> Vec<(u64, u64)> {
-    let callers: Vec<u64> = stack.user().skip(1).map(|frame| frame.address).collect();
-    callers.windows(2).map(|pair| (pair[0], pair[1])).collect()
+/// Without the innermost frame, which is where a sample happens to be, and without what is in no file.
+fn pairs(stack: &Stack) -> Vec<Pair> {
+    let place = |frame: &Frame| {
+        let (path, offset) = frame.place.as_ref()?;
+        Some((base_name(&path.to_string_lossy()).to_owned(), *offset))
+    };
+    let callers: Vec<Option<Place>> = stack.user().skip(1).map(place).collect();
+    let pairs = callers.windows(2);
+    pairs
+        .filter_map(|pair| Some((pair[0].clone()?, pair[1].clone()?)))
+        .collect()
 }

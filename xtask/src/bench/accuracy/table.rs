@@ -77,7 +77,7 @@ fn row(program: &Program, findings: &Findings) -> String {
         findings.calls_checked,
         peer.map_or_else(|| "-".to_owned(), |peer| peer.samples.to_string()),
         shown(peer.map(|peer| peer.whole)),
-        shown(peer.and_then(|peer| peer.ours_in_it)),
-        shown(peer.and_then(|peer| peer.in_ours)),
+        shown(peer.map(|peer| peer.ours_in_it)),
+        shown(peer.map(|peer| peer.in_ours)),
     )
 }

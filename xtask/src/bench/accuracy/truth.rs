@@ -14,9 +14,13 @@ pub(super) struct Truth(HashMap<String, Function>);
 
 #[derive(Debug)]
 struct Function {
-    /// Frames of it below what it calls.
+    /// Frames of it above what it calls.
     times: usize,
+    /// The most of it when it is the program's innermost function.
+    innermost: usize,
     caller: Caller,
+    /// Whether there may be no frame of `via`.
+    is_direct: bool,
     /// Beginnings of names of files or functions through which it is called.
     via: Vec<String>,
 }
@@ -31,24 +35,8 @@ enum Caller {
 impl Truth {
     /// Reads what `--stacks` prints.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let line = |line: &str| {
-            let (name, rest) = line.split_once(" < ")?;
-            let (caller, via) = rest.split_once(" via ").unwrap_or((rest, ""));
-            let (name, times) = match name.rsplit_once('*') {
-                Some((name, times)) => (name, times.parse().ok()?),
-                None => (name, 1),
-            };
-            let caller = match caller {
-                "!end" => Caller::End,
-                "!signal" => Caller::Signal,
-                name => Caller::Named(name.to_owned()),
-            };
-            let via = via.split(',').filter(|part| !part.is_empty());
-            let via = via.map(str::to_owned).collect();
-            Some((name.to_owned(), Function { times, caller, via }))
-        };
         let lines = text.lines().map(|text| {
-            line(text).with_context(|| format!("`{text}` does not say who calls whom"))
+            parse_line(text).with_context(|| format!("`{text}` does not say who calls whom"))
         });
         Ok(Self(lines.collect::<Result<_>>()?))
     }
@@ -78,19 +66,19 @@ impl Truth {
                 .take_while(|frame| self.name(frame) == Some(name))
                 .count();
             let may_be = if is_innermost {
-                1..=function.times
+                1..=function.innermost
             } else {
                 function.times..=function.times
             };
             if !may_be.contains(&times) {
-                return Err(at + times.min(function.times));
+                return Err(at + times.min(*may_be.end()));
             }
             at += times;
             let through = frames[at..]
                 .iter()
                 .take_while(|frame| function.is_via(frame))
                 .count();
-            if !function.via.is_empty() && through == 0 {
+            if !function.is_direct && through == 0 {
                 return Err(at);
             }
             at += through;
@@ -129,6 +117,30 @@ impl Truth {
     fn name(&self, frame: &Frame) -> Option<&str> {
         self.own(frame).map(|(name, _)| name)
     }
+}
+
+fn parse_line(line: &str) -> Option<(String, Function)> {
+    let (name, rest) = line.split_once(" < ")?;
+    let (caller, via) = rest.split_once(" via ").unwrap_or((rest, "[]"));
+    let (name, times) = name.rsplit_once('*').unwrap_or((name, "1"));
+    let (times, innermost) = times.split_once('/').unwrap_or((times, times));
+    let optional = via.strip_prefix('[').and_then(|via| via.strip_suffix(']'));
+    let parts = optional.unwrap_or(via).split(',');
+    let function = Function {
+        times: times.parse().ok()?,
+        innermost: innermost.parse().ok()?,
+        caller: match caller {
+            "!end" => Caller::End,
+            "!signal" => Caller::Signal,
+            name => Caller::Named(name.to_owned()),
+        },
+        is_direct: optional.is_some(),
+        via: parts
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    };
+    Some((name.to_owned(), function))
 }
 
 impl Function {

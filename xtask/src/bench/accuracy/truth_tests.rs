@@ -9,7 +9,8 @@ _start < !end
 deep*3 < main
 bottom < deep
 compare < main via libc.so
-level<1> < main
+level<1>*1/2 < main
+inlined < main via [lib]
 handler < !signal via libc.so
 ";
 
@@ -45,6 +46,9 @@ fn right_stacks() {
         "handler libc.so.6 libm.so.6 deep main libc.so.6 _start",
         "handler libc.so.6 ld-linux.so",
         "ld-linux.so",
+        "libgcc_s.so level<1> level<1> main libc.so.6 _start",
+        "inlined main libc.so.6 _start",
+        "inlined libc.so.6 libm.so.6 main libc.so.6 _start",
     ] {
         assert_eq!(wrong(names, false), 0, "{names}");
     }
