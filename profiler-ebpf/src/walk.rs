@@ -10,11 +10,13 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
-    COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MORE_PAGES,
-    MappingRun, PAGE_WORDS, ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
+    COPY_REGISTERS, EXACT_FRAME, LeafRegister, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
+    MORE_PAGES, MappingRun, PAGE_WORDS, ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch,
+    Stop, step,
 };
 
-use crate::window::{Stack, Window};
+use crate::registers::Mode;
+use crate::window::{Leaf, Stack, Window};
 use crate::{emit, on_cpu, registers, tables};
 
 const FRAME_SIZE: usize = size_of::<u64>();
@@ -30,6 +32,9 @@ pub(crate) struct Walk {
     mapping: MappingRun,
     frames: u32,
     stop: u32,
+    /// Whether the kernel was interrupted, in a system call or the like.
+    in_kernel: u64,
+    leaf: Leaf,
     window: Window,
 }
 
@@ -86,27 +91,30 @@ pub(crate) fn prepare(
     };
     // SAFETY: `walk` is this CPU's element, and the sampling program does not interrupt itself.
     unsafe {
-        if !registers::of_user(ctx, &raw mut (*walk).registers, at_entry) {
+        let leaf = &raw mut (*walk).leaf.registers;
+        let mode = registers::of_user(ctx, &raw mut (*walk).registers, leaf, at_entry);
+        if mode == Mode::KernelOnly {
             return Err(UserStack::NONE);
         }
-        let Some(process) = tables::process(pid) else {
-            let registers = &raw const (*walk).registers;
-            return Err(if emit::has_room_for_copies() {
-                copy(registers, scratch, Stop::NoTable as u32)
-            } else {
-                interrupted_only(scratch, (*registers).ip)
-            });
-        };
+        (*walk).in_kernel = u64::from(mode == Mode::Kernel);
         (*walk).interrupted.ip = (*walk).registers.ip;
         (*walk).interrupted.sp = (*walk).registers.sp;
         (*walk).interrupted.fp = (*walk).registers.fp;
+        (*walk).leaf.sp = (*walk).registers.sp;
+        let Some(process) = tables::process(pid) else {
+            return Err(if emit::has_room_for_copies() {
+                copy(walk, scratch, Stop::NoTable as u32)
+            } else {
+                interrupted_only(scratch, (*walk).registers.ip)
+            });
+        };
         (*walk).process.first = process.first;
         (*walk).process.end = process.end;
         (*walk).mapping.start = 0;
         (*walk).mapping.limit = 0;
         (*walk).frames = 0;
         (*walk).stop = Stop::TooDeep as u32;
-        Stack(&raw mut (*walk).window).clear();
+        stack(walk).clear();
     }
     Ok(())
 }
@@ -122,7 +130,10 @@ pub(crate) fn done(scratch: *mut Scratch) -> UserStack {
         let stop = (*walk).stop;
         // Something was mapped since user space looked; by the time it gets the copy it has looked again.
         if stop == Stop::NoMapping as u32 && emit::has_room_for_copies() {
-            return copy(&raw const (*walk).interrupted, scratch, stop);
+            return copy(walk, scratch, stop);
+        }
+        if stop == Stop::ReadFailed as u32 && (*walk).frames == 1 && is_gone(walk) {
+            return UserStack::NONE;
         }
         UserStack {
             kind: RecordKind::Sample,
@@ -130,6 +141,30 @@ pub(crate) fn done(scratch: *mut Scratch) -> UserStack {
             stop,
         }
     }
+}
+
+/// Whether a walk that could not read the top of its stack has none: a task in the kernel has used its stack just before,
+/// so if that cannot be read, the task is in the middle of exec or exit, and has given up the memory that its registers
+/// speak of.
+///
+/// # Safety
+///
+/// `walk` must be this CPU's own.
+#[inline(always)]
+unsafe fn is_gone(walk: *const Walk) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { (*walk).in_kernel != 0 }
+}
+
+/// What the walk reads.
+///
+/// # Safety
+///
+/// `walk` must be this CPU's own.
+#[inline(always)]
+unsafe fn stack(walk: *mut Walk) -> Stack {
+    // SAFETY: as the caller promises.
+    unsafe { Stack(&raw mut (*walk).window, &raw const (*walk).leaf) }
 }
 
 /// The walk of the CPU that this runs on.
@@ -174,18 +209,23 @@ unsafe fn interrupted_only(scratch: *mut Scratch, ip: u64) -> UserStack {
 ///
 /// # Safety
 ///
-/// `registers` must be readable, and `scratch` this CPU's own.
+/// Both must be this CPU's own.
 #[inline(always)]
-unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) -> UserStack {
+unsafe fn copy(walk: *const Walk, scratch: *mut Scratch, stop: u32) -> UserStack {
     const WORD: u64 = FRAME_SIZE as u64;
     const PAGE: u64 = 4096;
     // SAFETY: as the caller promises; the sizes are those that `frames` has room for.
     unsafe {
         let words = (&raw mut (*scratch).frames).cast::<u64>();
+        let registers = &raw const (*walk).interrupted;
+        let leaf = (&raw const (*walk).leaf.registers).cast::<u64>();
         words.write((*registers).ip);
         words.add(1).write((*registers).sp);
         let from = ((*registers).sp & !(WORD - 1)).wrapping_sub(RED_ZONE);
         words.add(2).write((*registers).fp);
+        for index in 0..LeafRegister::COUNT {
+            words.add(3 + index).write(leaf.add(index).read());
+        }
         let mut copied = 0;
         // To the end of the page, between 8 and 4096 bytes; then page by page, as long as there are some.
         let first = PAGE - (from & (PAGE - WORD));
@@ -200,6 +240,8 @@ unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) ->
                 }
                 copied += PAGE_WORDS;
             }
+        } else if is_gone(walk) {
+            return UserStack::NONE;
         }
         UserStack {
             kind: RecordKind::StackCopy,
@@ -272,18 +314,19 @@ pub(crate) unsafe fn next_frame(
             fp: (*walk).registers.fp,
             after_call: (*walk).registers.after_call,
         };
-        let exact = if registers.is_exact() { EXACT_FRAME } else { 0 };
-        (&raw mut (*scratch).frames)
-            .cast::<u64>()
-            .add(index as usize & MAX_USER_FRAMES)
-            .write(registers.ip | exact);
-        (*walk).frames = index + 1;
         let process = ProcessRun {
             first: (*walk).process.first,
             end: (*walk).process.end,
         };
         let rule = rule(process, registers.lookup(), &raw mut (*walk).mapping);
-        match step(registers, rule, &mut Stack(&raw mut (*walk).window)) {
+        // To a trampoline the kernel has made the way, not a call.
+        let is_exact = registers.is_exact() | rule.is_signal();
+        (&raw mut (*scratch).frames)
+            .cast::<u64>()
+            .add(index as usize & MAX_USER_FRAMES)
+            .write(registers.ip | u64::from(is_exact) * EXACT_FRAME);
+        (*walk).frames = index + 1;
+        match step(registers, rule, &mut stack(walk)) {
             Ok(caller) => {
                 (*walk).registers.ip = caller.ip;
                 (*walk).registers.sp = caller.sp;

@@ -59,7 +59,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use profiler_common::{COMM_LEN, Registers, Stop};
+    use profiler_common::{COMM_LEN, LeafRegister, Registers, Stop};
 
     use super::*;
     use crate::process::Resolver;
@@ -79,6 +79,7 @@ mod tests {
             copy: StackCopy {
                 sample,
                 registers: Registers::interrupted(1, 2, 3),
+                leaf: [0; LeafRegister::COUNT],
                 stack: vec![0; words],
             },
             snapshot: snapshot.cloned(),
