@@ -15,6 +15,7 @@ use profiler_common::{
     Stop, step,
 };
 
+use crate::found::Found;
 use crate::registers::Mode;
 use crate::window::{Leaf, Stack, Window};
 use crate::{emit, on_cpu, registers, tables};
@@ -36,6 +37,7 @@ pub(crate) struct Walk {
     in_kernel: u64,
     leaf: Leaf,
     window: Window,
+    found: Found,
 }
 
 /// The walk of each CPU; too large for the stack of a BPF program.
@@ -110,6 +112,7 @@ pub(crate) fn prepare(
         };
         (*walk).process.first = process.first;
         (*walk).process.end = process.end;
+        (*walk).process.generation = process.generation;
         (*walk).mapping.start = 0;
         (*walk).mapping.limit = 0;
         (*walk).frames = 0;
@@ -314,11 +317,7 @@ pub(crate) unsafe fn next_frame(
             fp: (*walk).registers.fp,
             after_call: (*walk).registers.after_call,
         };
-        let process = ProcessRun {
-            first: (*walk).process.first,
-            end: (*walk).process.end,
-        };
-        let rule = rule(process, registers.lookup(), &raw mut (*walk).mapping);
+        let rule = rule(walk, registers.lookup());
         // To a trampoline the kernel has made the way, not a call.
         let is_exact = registers.is_exact() | rule.is_signal();
         (&raw mut (*scratch).frames)
@@ -342,12 +341,33 @@ pub(crate) unsafe fn next_frame(
     }
 }
 
+/// The rule in force at an address.
+///
+/// # Safety
+///
+/// `walk` must be this CPU's own.
 #[inline(always)]
-fn rule(process: ProcessRun, address: u64, mapping: *mut MappingRun) -> Rule {
-    if !tables::find_mapping(process, address, mapping) {
-        return tables::guess(Rule::NO_MAPPING, Stop::NoMapping);
+unsafe fn rule(walk: *mut Walk, address: u64) -> Rule {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let found = &raw mut (*walk).found;
+        let process = ProcessRun {
+            first: (*walk).process.first,
+            end: (*walk).process.end,
+            generation: (*walk).process.generation,
+        };
+        if let Some(rule) = Found::get(found, process.generation, address) {
+            return rule;
+        }
+        let mapping = &raw mut (*walk).mapping;
+        let rule = if tables::find_mapping(process, address, mapping) {
+            tables::rule(mapping, address)
+        } else {
+            tables::guess(Rule::NO_MAPPING, Stop::NoMapping)
+        };
+        Found::put(found, process.generation, address, rule);
+        rule
     }
-    tables::rule(mapping, address)
 }
 
 /// Writes the kernel frames of the current task behind `user_frames` others; returns how many there are,
