@@ -13,3 +13,4 @@ mod rights;
 mod special_code;
 mod threads;
 mod truth;
+mod whole_stacks;
