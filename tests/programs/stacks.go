@@ -44,7 +44,7 @@ main.phaseGrowing < main.work
 main.grow*60 < main.phaseGrowing
 main.grown < main.grow
 main.phaseSorting < main.work
-main.compare < main.phaseSorting via sort.,main.numbers
+main.compare < main.phaseSorting via sort.,main.numbers,main.(*numbers)
 main.phaseGarbage < main.work
 main.plant*12 < main.phaseGarbage
 main.phaseC < main.work
