@@ -1,18 +1,15 @@
-//! The walk of a stack: the user's frame by frame with the tables, the kernel's by the kernel.
+//! The walk of the user's stack, frame by frame with the tables.
 
 use core::ffi::c_void;
 
-use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_F_USER_STACK, pt_regs};
-use aya_ebpf::helpers::bpf_get_stack;
+use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
-    COPY_REGISTERS, EXACT_FRAME, LeafRegister, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
-    MORE_PAGES, MappingRun, PAGE_WORDS, ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch,
-    Stop, step,
+    COPY_REGISTERS, EXACT_FRAME, LeafRegister, MAX_USER_FRAMES, MORE_PAGES, MappingRun, PAGE_WORDS,
+    ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
 };
 
 use crate::found::Found;
@@ -55,7 +52,7 @@ pub(crate) struct UserStack {
 }
 
 impl UserStack {
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         kind: RecordKind::Sample,
         words: 0,
         stop: Stop::NoUserStack as u32,
@@ -254,39 +251,16 @@ unsafe fn copy(walk: *const Walk, scratch: *mut Scratch, stop: u32) -> UserStack
     }
 }
 
-/// The same by the kernel's own walk, which knows only frame pointers.
+/// The stack that the last walk of this CPU began with, as a copy; `None` when that had no tables.
 #[inline(always)]
-pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -> UserStack {
-    // As many frames as the kernel gives by default (`kernel.perf_event_max_stack`).
-    const MOST: usize = 127;
-    // SAFETY: a field of this CPU's scratch.
-    let frames = unsafe { &raw mut (*scratch).frames }.cast::<u64>();
-    // SAFETY: the buffer is the first elements of `frames`.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx.as_ptr(),
-            frames.cast(),
-            (MOST * FRAME_SIZE) as u32,
-            BPF_F_USER_STACK.into(),
-        )
-    };
-    // An error and no frame at all both mean that there is no user memory.
-    if bytes <= 0 {
-        return UserStack::NONE;
+pub(crate) fn copy_of_walked(scratch: *mut Scratch, stop: u32) -> Option<UserStack> {
+    if stop == Stop::NoUserStack as u32 || stop == Stop::NoTable as u32 {
+        return None;
     }
-    // SAFETY: the first element of this CPU's scratch.
-    unsafe { *frames |= EXACT_FRAME };
-    let count = bytes as usize / FRAME_SIZE;
-    let stop = if count >= MOST {
-        Stop::TooDeep
-    } else {
-        Stop::KernelWalkEnd
-    };
-    UserStack {
-        kind: RecordKind::Sample,
-        words: count,
-        stop: stop as u32,
-    }
+    let walk = of_this_cpu()?;
+    // SAFETY: both are this CPU's, and the sampling program does not interrupt itself.
+    let stack = unsafe { copy(walk, scratch, stop) };
+    (stack.words > 0).then_some(stack)
 }
 
 /// One turn of the kernel's loop. 1 ends it.
@@ -367,31 +341,5 @@ unsafe fn rule(walk: *mut Walk, address: u64) -> Rule {
         };
         Found::put(found, process.generation, address, rule);
         rule
-    }
-}
-
-/// Writes the kernel frames of the current task behind `user_frames` others; returns how many there are,
-/// at most [`MAX_KERNEL_FRAMES`]. None when the task was interrupted in user mode.
-#[inline(always)]
-pub(crate) fn kernel_frames(ctx: *mut c_void, scratch: *mut Scratch, user_frames: usize) -> usize {
-    if user_frames > COPY_REGISTERS + MAX_COPY_WORDS {
-        return 0;
-    }
-    // SAFETY: MAX_KERNEL_FRAMES elements follow, as was just checked.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx,
-            (&raw mut (*scratch).frames)
-                .cast::<u64>()
-                .add(user_frames)
-                .cast(),
-            (MAX_KERNEL_FRAMES * FRAME_SIZE) as u32,
-            0,
-        )
-    };
-    if bytes <= 0 {
-        0
-    } else {
-        bytes as usize / FRAME_SIZE
     }
 }

@@ -2,6 +2,7 @@
 
 mod errors;
 mod following;
+mod hostile;
 mod identity;
 mod losses;
 mod manners;
@@ -13,4 +14,5 @@ mod rights;
 mod special_code;
 mod threads;
 mod truth;
+mod walks;
 mod whole_stacks;
