@@ -212,12 +212,15 @@ fn shapes_of_go() {
         check(&all, &[&growing[..], &main].concat());
         let in_c = all.filter(|sample| functions(sample).first() == Some(&"in_c_inner"));
         assert!(in_c.count() >= 5, "{name}: {}", all.text());
-        let right = in_c.filter(|sample| {
+        // In the first moments the copy of a stack is that of the thread, without the goroutine's, and says so.
+        let whole = in_c.filter(|sample| !is_cut(sample));
+        whole.assert_share(&in_c, 0.9, name);
+        let wrong = whole.filter(|sample| {
             let functions = functions(sample);
             let called = functions.starts_with(&["in_c_inner", "in_c_outer"]);
-            called && functions.ends_with(&[&["main.phaseC"][..], &main].concat())
+            !(called && functions.ends_with(&[&["main.phaseC"][..], &main].concat()))
         });
-        right.assert_share(&in_c, 0.98, name);
+        assert_eq!(wrong.count(), 0, "{}", wrong.text());
     }
 }
 
