@@ -14,6 +14,8 @@
 //! All words are in the byte order of the machine. A frame is an address of eight bytes, innermost first:
 //! the interrupted instruction, then return addresses.
 
+use crate::LeafRegister;
+
 /// Most frames of a user stack: of the form 2^n - 1, so that a mask is a bound that the verifier understands.
 pub const MAX_USER_FRAMES: usize = 511;
 
@@ -34,8 +36,8 @@ pub const MORE_PAGES: usize = 6;
 /// Words of stack in a copy, at most.
 pub const MAX_COPY_WORDS: usize = (1 + MORE_PAGES) * PAGE_WORDS;
 
-/// Words before the stack in a copy: the registers.
-pub const COPY_REGISTERS: usize = 3;
+/// Words before the stack in a copy: ip, sp, fp, and the [leaf registers](crate::LeafRegister).
+pub const COPY_REGISTERS: usize = 3 + LeafRegister::COUNT;
 
 /// Set in a user frame that is the very instruction and not a return address: the innermost, and those that a
 /// signal interrupted. User addresses of x86-64 have at most 56 bits.
@@ -58,7 +60,7 @@ pub struct SampleHeader {
     pub pid: u32,
     /// Thread id, likewise.
     pub tid: u32,
-    /// How many user frames follow; in a copy, how many words: ip, sp, fp, and
+    /// How many user frames follow; in a copy, how many words: registers, and
     /// the stack from [`RED_ZONE`] below sp on.
     pub user_frames: u16,
     /// How many kernel frames follow the user frames.
@@ -88,7 +90,7 @@ pub struct Scratch {
 }
 
 const _: () = assert!(size_of::<SampleHeader>() == 80);
-const _: () = assert!(size_of::<Scratch>() == 80 + 8 * (3 + 3584 + 127));
+const _: () = assert!(size_of::<Scratch>() == 80 + 8 * (11 + 3584 + 127));
 // `PCPU_MIN_UNIT_SIZE` of the kernel's `linux/percpu.h`.
 const _: () = assert!(size_of::<Scratch>() <= 32 << 10);
 const _: () = assert!(MAX_USER_FRAMES <= COPY_REGISTERS + MAX_COPY_WORDS);

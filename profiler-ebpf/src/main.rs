@@ -10,6 +10,7 @@
     reason = "the attributes of the entry points hand the context over by value"
 )]
 
+mod by_kernel;
 mod emit;
 mod found;
 mod ids;
@@ -51,7 +52,7 @@ fn walk_on(ctx: PerfEventContext) -> u32 {
 #[perf_event]
 fn on_cpu_by_fp(ctx: PerfEventContext) -> u32 {
     on_cpu::sample(&ctx, |ctx, scratch, _| {
-        walk::by_frame_pointers(ctx, scratch)
+        by_kernel::by_frame_pointers(ctx, scratch)
     });
     0
 }

@@ -8,8 +8,9 @@ use profiler_common::{
     SampleHeader, Scratch,
 };
 
+use crate::by_kernel::kernel_frames;
 use crate::maps::constant;
-use crate::walk::{self, UserStack, kernel_frames};
+use crate::walk::{self, UserStack};
 use crate::{emit, ids, maps, registers, selection};
 
 /// Bound of frames or words of a user stack, of the form 2^n - 1.

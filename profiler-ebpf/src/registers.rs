@@ -1,9 +1,11 @@
 //! The registers with which a walk begins: those that the task had in user mode.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::bindings::pt_regs;
-use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs};
+use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_task_pt_regs, generated};
 use aya_ebpf::programs::PerfEventContext;
-use profiler_common::Registers;
+use profiler_common::{LeafRegister, Registers};
 
 use crate::ids;
 use crate::maps::constant;
@@ -11,18 +13,31 @@ use crate::maps::constant;
 /// The part of `cs` that is the privilege level: 3 in user mode (Intel SDM, volume 3, section 5.5).
 const PRIVILEGE_LEVEL: u64 = 3;
 
+/// What was interrupted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    User,
+    Kernel,
+    /// The kernel, in a task without user mode.
+    KernelOnly,
+}
+
+/// The registers of [`LeafRegister`](profiler_common::LeafRegister), by their index.
+pub(crate) type LeafRegisters = [u64; LeafRegister::COUNT];
+
 /// The registers that were interrupted or, when the kernel was, those with which the task entered it, which
-/// `at_entry` finds. False when the task has no user mode.
+/// `at_entry` finds.
 ///
 /// # Safety
 ///
-/// `registers` must point to memory that nothing else uses meanwhile.
+/// `registers` and `leaf` must point to memory that nothing else uses meanwhile.
 #[inline(always)]
 pub(crate) unsafe fn of_user(
     ctx: &PerfEventContext,
     registers: *mut Registers,
+    leaf: *mut LeafRegisters,
     at_entry: impl FnOnce() -> *const pt_regs,
-) -> bool {
+) -> Mode {
     // SAFETY: as the caller promises; the context is what the kernel has given. All of its fields are read here and
     // now, because the compiler would otherwise merge these loads with those of the other registers below, which
     // the verifier rejects.
@@ -32,22 +47,43 @@ pub(crate) unsafe fn of_user(
         let sp = (&raw const (*regs).rsp).read_volatile();
         let fp = (&raw const (*regs).rbp).read_volatile();
         let cs = (&raw const (*regs).cs).read_volatile();
+        let leaf = leaf.cast::<u64>();
+        leaf.write((&raw const (*regs).rax).read_volatile());
+        leaf.add(1).write((&raw const (*regs).rdx).read_volatile());
+        leaf.add(2).write((&raw const (*regs).rcx).read_volatile());
+        leaf.add(3).write((&raw const (*regs).rbx).read_volatile());
+        leaf.add(4).write((&raw const (*regs).rsi).read_volatile());
+        leaf.add(5).write((&raw const (*regs).rdi).read_volatile());
+        leaf.add(6).write((&raw const (*regs).r10).read_volatile());
+        leaf.add(7).write((&raw const (*regs).r11).read_volatile());
+        (*registers).after_call = 0;
         if cs & PRIVILEGE_LEVEL == PRIVILEGE_LEVEL {
             (*registers).ip = ip;
             (*registers).sp = sp;
             (*registers).fp = fp;
-        } else {
-            let entry = at_entry();
-            let read = |field: *const u64| bpf_probe_read_kernel(field).unwrap_or(0);
-            if read(&raw const (*entry).cs) & PRIVILEGE_LEVEL != PRIVILEGE_LEVEL {
-                return false;
-            }
-            (*registers).ip = read(&raw const (*entry).rip);
-            (*registers).sp = read(&raw const (*entry).rsp);
-            (*registers).fp = read(&raw const (*entry).rbp);
+            return Mode::User;
         }
-        (*registers).after_call = 0;
-        (*registers).ip != 0
+        let mut entry = MaybeUninit::<pt_regs>::uninit();
+        let entry = entry.as_mut_ptr();
+        let size = size_of::<pt_regs>() as u32;
+        if generated::bpf_probe_read_kernel(entry.cast(), size, at_entry().cast()) != 0
+            || (*entry).cs & PRIVILEGE_LEVEL != PRIVILEGE_LEVEL
+            || (*entry).rip == 0
+        {
+            return Mode::KernelOnly;
+        }
+        (*registers).ip = (*entry).rip;
+        (*registers).sp = (*entry).rsp;
+        (*registers).fp = (*entry).rbp;
+        leaf.write((*entry).rax);
+        leaf.add(1).write((*entry).rdx);
+        leaf.add(2).write((*entry).rcx);
+        leaf.add(3).write((*entry).rbx);
+        leaf.add(4).write((*entry).rsi);
+        leaf.add(5).write((*entry).rdi);
+        leaf.add(6).write((*entry).r10);
+        leaf.add(7).write((*entry).r11);
+        Mode::Kernel
     }
 }
 

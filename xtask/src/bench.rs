@@ -9,6 +9,7 @@ mod background;
 mod bpf_cost;
 mod figures;
 mod files;
+mod judge;
 pub(crate) mod machine;
 mod measure;
 mod options;
@@ -52,6 +53,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         && first == unwind::NAME
     {
         return unwind::run(rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == accuracy::NAME
+    {
+        return accuracy::run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {

@@ -59,7 +59,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use profiler_common::Registers;
+    use profiler_common::{LeafRegister, Registers};
 
     use super::*;
     use crate::process::Resolver;
@@ -71,6 +71,7 @@ mod tests {
             copy: StackCopy {
                 sample,
                 registers: Registers::interrupted(1, 2, 3),
+                leaf: [0; LeafRegister::COUNT],
                 stack: vec![0; words],
             },
             snapshot: snapshot.cloned(),

@@ -3,7 +3,8 @@
 use std::num::NonZeroU64;
 
 use profiler_common::{
-    COMM_LEN, EXACT_FRAME, EventRecord, Memory, RED_ZONE, RecordKind, Registers, SampleHeader, Stop,
+    COMM_LEN, EXACT_FRAME, EventRecord, LeafRegister, Memory, RED_ZONE, RecordKind, Registers,
+    SampleHeader, Stop,
 };
 
 use crate::addr::{CodeAddr, ProcAddr};
@@ -96,6 +97,8 @@ pub(crate) struct StackCopy {
     pub(crate) sample: Sample,
     /// The user's registers.
     pub(crate) registers: Registers,
+    /// More of them, for the innermost frame.
+    pub(crate) leaf: [u64; LeafRegister::COUNT],
     /// The words of the stack from the red zone on, as far as they could be copied.
     pub(crate) stack: Vec<u64>,
 }
@@ -106,6 +109,10 @@ impl Memory for &StackCopy {
         let offset = address.wrapping_sub(first);
         let word = offset.is_multiple_of(8).then_some(offset / 8)?;
         self.stack.get(usize::try_from(word).ok()?).copied()
+    }
+
+    fn leaf(&mut self, register: LeafRegister, sp: u64) -> Option<u64> {
+        (sp == self.registers.sp).then(|| self.leaf[register.index()])
     }
 }
 
@@ -126,9 +133,14 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Event> {
 fn decode_copy(bytes: &[u8]) -> Option<StackCopy> {
     let (sample, mut words) = decode_sample(bytes)?;
     let registers = Registers::interrupted(words.next()?, words.next()?, words.next()?);
+    let mut leaf = [0; LeafRegister::COUNT];
+    for register in &mut leaf {
+        *register = words.next()?;
+    }
     Some(StackCopy {
         sample,
         registers,
+        leaf,
         stack: words.collect(),
     })
 }
@@ -271,7 +283,22 @@ mod tests {
     /// A copy has registers and stack, and is read by address like the stack itself, but not beyond its ends.
     #[test]
     fn copied_stacks() {
-        let mut record = sample_record(&[0x401000, 0x7ffc_0090, 0x7ffc_0098, 11, 22], &[]);
+        let words = [
+            0x401000,
+            0x7ffc_0090,
+            0x7ffc_0098,
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+            10,
+            11,
+            11,
+            22,
+        ];
+        let mut record = sample_record(&words, &[]);
         record[..4].copy_from_slice(&(RecordKind::StackCopy as u32).to_ne_bytes());
         let Some(Event::StackCopy(copy)) = decode(&record) else {
             panic!("not a copy: {record:?}");
@@ -290,6 +317,12 @@ mod tests {
         ];
         for (address, expected) in cases {
             assert_eq!(memory.read_u64(address), expected, "{address:#x}");
+        }
+        // Other registers are those of the innermost frame, by their number in DWARF.
+        for number in [0, 5, 10, 11] {
+            let register = LeafRegister::from_dwarf(number).unwrap();
+            assert_eq!(memory.leaf(register, 0x7ffc_0090), Some(number));
+            assert_eq!(memory.leaf(register, 0x7ffc_00a0), None);
         }
     }
 

@@ -18,3 +18,4 @@ mod special_code;
 mod threads;
 mod truth;
 mod walks;
+mod whole_stacks;

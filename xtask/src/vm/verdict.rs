@@ -272,11 +272,12 @@ mod tests {
         let frame = |(name, binary): &(&str, &str)| Frame {
             functions: vec![(*name).to_owned()],
             binary: (*binary).to_owned(),
-            is_kernel: false,
+            ..Frame::default()
         };
         Stack {
             count: 1,
             frames: frames.iter().map(frame).collect(),
+            cut: None,
         }
     }
 
