@@ -32,6 +32,7 @@ mod open;
 mod placement;
 mod read_at;
 mod segment;
+mod symbols;
 mod table;
 
 #[cfg(test)]
@@ -49,3 +50,4 @@ pub(crate) use open::{open_regular, open_regular_at};
 pub(crate) use placement::{FileRange, Placement};
 pub use read_at::ReadAt;
 pub use segment::{AddressMapper, Segment};
+pub use symbols::{Symbol, SymbolPattern, SymbolType, SymbolVersion, find_symbols};

@@ -8,6 +8,7 @@ use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 
 use super::build_id::BuildIdArgs;
 use super::maps::MapsArgs;
+use super::symbols::SymbolsArgs;
 use super::values;
 
 const EXAMPLES: &str = "\
@@ -129,6 +130,9 @@ pub(super) enum Inspect {
 
     /// Print what a process has mapped: by default the executable mappings as a profile has them, the main binary first
     Maps(MapsArgs),
+
+    /// Print where a symbol is in every running process: address, size, type, name and file
+    Symbols(SymbolsArgs),
 
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {

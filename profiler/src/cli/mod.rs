@@ -12,6 +12,7 @@ mod record;
 mod report;
 mod signals;
 mod status;
+mod symbols;
 mod unwind_info;
 mod values;
 
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
         (None, Some(Inspect::BuildId(args))) => build_id::run(args),
         (None, Some(Inspect::Maps(args))) => maps::run(args),
+        (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {
             unwind_info::print(file, *rows).map(|()| ExitCode::SUCCESS)
         }
