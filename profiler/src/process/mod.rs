@@ -19,6 +19,7 @@
 //! }
 //! ```
 
+mod address_space;
 mod auxv;
 mod counters;
 mod error;
@@ -33,6 +34,7 @@ mod main_binary;
 mod mapping;
 mod maps;
 mod maps_line;
+mod memory_image;
 mod name;
 mod namespace;
 mod parts;
@@ -47,6 +49,7 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use address_space::AddressSpace;
 pub use counters::{ResolverStats, Warning};
 pub use error::{OpenError, ProcessError};
 pub use files::openable_path;

@@ -1,5 +1,6 @@
 //! The tests, by topic.
 
+mod commands;
 mod errors;
 mod following;
 mod hostile;
