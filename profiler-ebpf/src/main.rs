@@ -1,6 +1,6 @@
 //! The BPF programs of the profiler: one file per hook, and the entry points here.
 //!
-//! `on_cpu` takes samples, `lifecycle` follows processes. Nothing here decides what a sample means:
+//! `on_cpu` takes samples, `selection` decides of whom, `lifecycle` follows processes. Nothing here decides what a sample means:
 //! addresses go to user space as they are.
 
 #![no_std]
@@ -13,10 +13,12 @@
 mod by_kernel;
 mod emit;
 mod found;
+mod ids;
 mod lifecycle;
 mod maps;
 mod on_cpu;
 mod registers;
+mod selection;
 mod tables;
 mod tail_calls;
 mod walk;

@@ -3,14 +3,12 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::pt_regs;
-use aya_ebpf::helpers::{
-    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs,
-    generated,
-};
+use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_task_pt_regs, generated};
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{LeafRegister, Registers};
 
-use crate::maps;
+use crate::ids;
+use crate::maps::constant;
 
 /// The part of `cs` that is the privilege level: 3 in user mode (Intel SDM, volume 3, section 5.5).
 const PRIVILEGE_LEVEL: u64 = 3;
@@ -89,6 +87,14 @@ pub(crate) unsafe fn of_user(
     }
 }
 
+/// Whether the kernel was interrupted, and not the program.
+#[inline(always)]
+pub(crate) fn is_kernel(ctx: &PerfEventContext) -> bool {
+    // SAFETY: the context is what the kernel has given. Volatile as above.
+    let cs = unsafe { (&raw const (*ctx.ctx).regs.cs).read_volatile() };
+    cs & PRIVILEGE_LEVEL != PRIVILEGE_LEVEL
+}
+
 /// Asks the kernel, which can tell from Linux 5.15 on.
 #[inline(always)]
 pub(crate) fn told_by_kernel() -> *const pt_regs {
@@ -100,17 +106,10 @@ pub(crate) fn told_by_kernel() -> *const pt_regs {
 /// kernel's arch/x86/include/asm/processor.h). The privilege level tells whether they are there.
 #[inline(always)]
 pub(crate) fn on_task_stack() -> *const pt_regs {
-    let settings = maps::SETTINGS.load();
-    // SAFETY: a checked read; the offset is the one that this kernel's BTF states for `task_struct.stack`.
-    let stack = unsafe {
-        let task = bpf_get_current_task() as *const u8;
-        bpf_probe_read_kernel(
-            task.wrapping_add(settings.task_stack_offset as usize)
-                .cast::<u64>(),
-        )
-    };
+    let offset = constant!(SETTINGS.task_stack_offset);
+    let stack: Option<u64> = ids::read(ids::current_task(), offset);
     let registers = stack
         .unwrap_or(0)
-        .wrapping_add(settings.entry_registers_offset.into());
+        .wrapping_add(constant!(SETTINGS.entry_registers_offset).into());
     registers as *const pt_regs
 }

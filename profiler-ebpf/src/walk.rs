@@ -297,7 +297,7 @@ pub(crate) unsafe fn next_frame(
         (&raw mut (*scratch).frames)
             .cast::<u64>()
             .add(index as usize & MAX_USER_FRAMES)
-            .write(registers.ip | u64::from(is_exact) * EXACT_FRAME);
+            .write(registers.ip | (u64::from(is_exact) * EXACT_FRAME));
         (*walk).frames = index + 1;
         match step(registers, rule, &mut stack(walk)) {
             Ok(caller) => {

@@ -22,6 +22,7 @@
 mod auxv;
 mod counters;
 mod error;
+mod family;
 mod files;
 mod image;
 mod join;
@@ -33,6 +34,7 @@ mod mapping;
 mod maps;
 mod maps_line;
 mod name;
+mod namespace;
 mod parts;
 mod perf_map;
 mod procdir;
