@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::image::Source;
+use super::image::Opener;
 use super::join::{Joined, join_executable};
 use super::main_binary::MappedFile;
 use super::mapping::Mapping;
@@ -16,11 +16,11 @@ use crate::binary::FileRange;
 /// The executable mappings among these lines, in the order of their addresses.
 ///
 /// What of `previous` is still there is taken over, with the binaries that it has opened.
-pub(super) fn mappings(
+pub(super) fn mappings<S: Opener + 'static>(
     lines: &[MapsLine],
     main: Option<MappedFile>,
     directory: Option<&ProcDir>,
-    source: &Arc<Source>,
+    source: &Arc<S>,
     previous: &[Arc<Mapping>],
 ) -> Vec<Arc<Mapping>> {
     let joined = join_executable(lines);
@@ -51,7 +51,7 @@ pub(super) fn mappings(
                 parts: Parts::new(
                     (joined.line.start, joined.line.limit),
                     siblings,
-                    Arc::clone(source),
+                    Arc::clone(source) as Arc<dyn Opener>,
                 ),
             })
         })

@@ -61,13 +61,23 @@ impl Mapping {
     /// The binary that is mapped here, opened at the first call; `None` when there is none or it cannot be
     /// opened. A failure that may pass is tried again a second later at the earliest.
     pub fn binary(&self) -> Option<&Arc<Binary>> {
-        self.image().map(|image| &image.binary)
+        let image = self.image().filter(|image| image.missing.is_none())?;
+        Some(&image.binary)
+    }
+
+    /// Where to look for names: the binary or, of a core file's binary that is not here, its debug file.
+    pub(crate) fn symbol_source(&self) -> Option<&Arc<Binary>> {
+        let image = self.image()?;
+        match image.missing {
+            None => Some(&image.binary),
+            Some(_) => image.debug_file.as_ref(),
+        }
     }
 
     /// Why there is no binary, once it was asked for.
     pub fn binary_error(&self) -> Option<Arc<OpenError>> {
         match self.parts.image.get() {
-            Some(Ok(_)) => None,
+            Some(Ok(image)) => image.missing.clone(),
             Some(Err(error)) => Some(Arc::clone(error)),
             None => self.parts.last_failure(),
         }
@@ -75,7 +85,7 @@ impl Mapping {
 
     /// The GNU build-id of the mapped file, not of what is at its path now.
     pub fn build_id(&self) -> Option<&BuildId> {
-        self.binary()?.build_id()
+        self.image()?.binary.build_id()
     }
 
     /// Whether an address lies in the range.
@@ -103,7 +113,7 @@ impl Mapping {
         placement.elf_addr(
             image.binary.segments(),
             address,
-            self.parts.source.shared.page_size,
+            self.parts.source.page_size(),
         )
     }
 
@@ -126,7 +136,7 @@ impl Mapping {
         let Some(placement) = placement else {
             return own;
         };
-        let page_size = self.parts.source.shared.page_size;
+        let page_size = self.parts.source.page_size();
         let (start, offset) = placement.segment_start(page_size);
         let limit = self
             .siblings()

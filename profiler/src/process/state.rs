@@ -120,13 +120,7 @@ impl State {
 
     fn unreadable(&self, shared: &Shared, pid: u32, errno: Errno) -> ProcessError {
         add(&shared.counters.unreadable, 1);
-        match errno {
-            Errno::ACCESS | Errno::PERM => ProcessError::Denied { pid },
-            errno => ProcessError::Io {
-                pid,
-                source: errno.into(),
-            },
-        }
+        ProcessError::of(pid, errno)
     }
 }
 

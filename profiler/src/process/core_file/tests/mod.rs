@@ -1,0 +1,1 @@
+//! Core files made by hand and real ones.
