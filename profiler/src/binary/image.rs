@@ -112,6 +112,11 @@ impl Binary {
         self.build_ids.gnu.as_ref()
     }
 
+    /// All build-ids of the file.
+    pub(crate) fn build_ids(&self) -> &BuildIds {
+        &self.build_ids
+    }
+
     /// The Go build id, if the file has one: the text that `go tool buildid` prints.
     pub fn go_build_id(&self) -> Option<&[u8]> {
         self.build_ids.go.as_deref()

@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod ahead;
 mod build_id;
 mod cache;
 mod elf;
@@ -43,7 +44,7 @@ pub use cache::BinaryCache;
 pub(crate) use elf::{Identity, PT_LOAD, PT_NOTE, Program};
 pub use error::BinaryError;
 pub use file::FileId;
-pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id};
+pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id, read_build_ids};
 pub use image::Binary;
 pub(crate) use notes::Notes;
 pub(crate) use open::{open_regular, open_regular_at};

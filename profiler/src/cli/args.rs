@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 
+use super::build_id::BuildIdArgs;
+use super::maps::MapsArgs;
 use super::values;
 
 const EXAMPLES: &str = "\
@@ -33,7 +35,7 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler unwind-info FILE",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler COMMAND",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
@@ -119,9 +121,15 @@ pub(super) struct Args {
     pub(super) command: Vec<OsString>,
 }
 
-/// Commands for the curious, and for bug reports.
+/// What the profiler knows of processes and binaries, without sampling.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum Inspect {
+    /// Print the build-ids of files, or of what a process has mapped: `ID  PATH`, - for the ID where there is none
+    BuildId(BuildIdArgs),
+
+    /// Print what a process has mapped: by default the executable mappings as a profile has them, the main binary first
+    Maps(MapsArgs),
+
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {
         /// An ELF file

@@ -56,6 +56,9 @@ pub(super) trait Opener: fmt::Debug + Send + Sync {
     /// Opens the binary of one of this process's mappings.
     fn open(&self, mapping: &Mapping) -> Result<Image, OpenError>;
 
+    /// The memory of the process, while it runs.
+    fn memory(&self) -> Result<File, OpenError>;
+
     /// The page size of the system that the process runs on.
     fn page_size(&self) -> u64;
 
@@ -97,6 +100,11 @@ impl Opener for Source {
             missing: None,
             debug_file: None,
         })
+    }
+
+    fn memory(&self) -> Result<File, OpenError> {
+        let memory = self.directory()?.memory();
+        memory.map_err(|errno| OpenError::Binary(errno.into()))
     }
 
     fn page_size(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! A range of a process's executable memory, and the binary that is mapped there.
+//! A range of a process's memory, and the binary that is mapped there.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use super::parts::Parts;
 use crate::addr::{ElfAddr, FileOffset, ProcAddr};
 use crate::binary::{Binary, BuildId, FileRange};
 
-/// A range of a process's executable memory.
+/// A range of a process's memory: of its executable memory, or a line of its [`AddressSpace`](super::AddressSpace).
 ///
 /// The binary behind it is opened when it is first asked for, and held open from then on.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl Mapping {
             start: self.start,
             limit: self.limit,
             offset: self.offset,
-            executable: true,
+            executable: self.permissions.execute,
         }
     }
 
@@ -190,7 +190,7 @@ impl Mapping {
         self.parts.image.get().is_some()
     }
 
-    fn image(&self) -> Option<&Image> {
+    pub(super) fn image(&self) -> Option<&Image> {
         match self.parts.image.get() {
             Some(image) => image.as_ref().ok(),
             None => self.parts.open(self),

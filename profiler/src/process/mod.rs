@@ -19,6 +19,7 @@
 //! }
 //! ```
 
+mod address_space;
 mod auxv;
 mod core_file;
 mod counters;
@@ -35,6 +36,7 @@ mod main_binary;
 mod mapping;
 mod maps;
 mod maps_line;
+mod memory_image;
 mod name;
 mod parts;
 mod perf_map;
@@ -49,6 +51,7 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use address_space::AddressSpace;
 pub use core_file::{
     CoreError, CoreFile, CoreNote, Damage, FileState, MappedRange, Missing, Module, ProgramInfo, Search, SignalInfo,
 };

@@ -1,6 +1,7 @@
 //! The mappings of a process that was dumped, as those of a running one: lines as `/proc/PID/maps` had them, put
 //! together by the same code.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,6 +199,11 @@ impl Opener for CoreSource {
             missing: kept.missing.clone(),
             debug_file: kept.debug_file.clone(),
         })
+    }
+
+    /// What of it was dumped is in the images already.
+    fn memory(&self) -> Result<File, OpenError> {
+        Err(OpenError::Missing)
     }
 
     fn page_size(&self) -> u64 {
