@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 
 use super::build_id::BuildIdArgs;
+use super::core_file::CoreArgs;
 use super::maps::MapsArgs;
 use super::values;
+use crate::symbolize::Detail;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -130,6 +132,9 @@ pub(super) enum Inspect {
     /// Print what a process has mapped: by default the executable mappings as a profile has them, the main binary first
     Maps(MapsArgs),
 
+    /// Print what a core file is of, its modules, and the stack of each thread; write them as a profile
+    Core(CoreArgs),
+
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {
         /// An ELF file
@@ -150,6 +155,16 @@ pub(super) enum Symbolize {
     Functions,
     /// Functions, inlined calls, files and lines, from debug information too
     Full,
+}
+
+impl From<Symbolize> for Detail {
+    fn from(symbolize: Symbolize) -> Self {
+        match symbolize {
+            Symbolize::None => Self::None,
+            Symbolize::Functions => Self::Functions,
+            Symbolize::Full => Self::Full,
+        }
+    }
 }
 
 /// How stacks of programs are walked.
@@ -215,6 +230,9 @@ mod tests {
             ("unwind-info /bin/true", Ok(())),
             ("unwind-info /bin/true --rows 3", Ok(())),
             ("unwind-info", Err("<FILE>")),
+            ("core core.1 --exe prog -o stacks.pb.gz --json", Ok(())),
+            ("core core.1 --sysroot / --debug-dir a --debug-dir b", Ok(())),
+            ("core", Err("<FILE>")),
             ("-a unwind-info /bin/true", Err("unexpected argument")),
             ("", Err("required")),
             ("-p 0", Err("0 is not in 1..")),

@@ -6,6 +6,7 @@
 //! ```
 
 mod copies;
+mod core_stacks;
 mod processes;
 mod row_maker;
 mod runs;
@@ -19,6 +20,8 @@ use anyhow::{Context, Result};
 use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;

@@ -159,7 +159,7 @@ impl Unwinding {
         unwind::walk(
             copy.registers,
             MAX_USER_FRAMES,
-            |address| tables.rule_at(&runs, address),
+            |registers| tables.rule_at(&runs, ProcAddr(registers.lookup())),
             &mut &*copy,
         )
     }

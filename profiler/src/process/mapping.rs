@@ -65,6 +65,11 @@ impl Mapping {
         Some(&image.binary)
     }
 
+    /// The binary or, of a core file's binary that is not here, what memory shows of it.
+    pub(crate) fn image_binary(&self) -> Option<&Arc<Binary>> {
+        Some(&self.image()?.binary)
+    }
+
     /// Where to look for names: the binary or, of a core file's binary that is not here, its debug file.
     pub(crate) fn symbol_source(&self) -> Option<&Arc<Binary>> {
         let image = self.image()?;

@@ -54,6 +54,7 @@ pub(crate) mod tests;
 pub use address_space::AddressSpace;
 pub use core_file::{
     CoreError, CoreFile, CoreNote, Damage, FileState, MappedRange, Missing, Module, ProgramInfo, Search, SignalInfo,
+    signal_name,
 };
 pub use counters::{ResolverStats, Warning};
 pub use error::{OpenError, ProcessError};

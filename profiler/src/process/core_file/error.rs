@@ -96,6 +96,23 @@ pub enum Damage {
     Range(ProcAddr),
 }
 
+impl Damage {
+    /// Whether something is lost by it; otherwise it only was found in another way.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::NoFileList | Self::FileOffsets { .. } => false,
+            Self::Truncated { .. }
+            | Self::ProgramHeaders(_)
+            | Self::NoNotes
+            | Self::Notes(_)
+            | Self::Thread { .. }
+            | Self::FileList(_)
+            | Self::FileNames { .. }
+            | Self::Range(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -27,6 +27,7 @@ mod memory;
 mod modules;
 mod notes;
 mod search;
+mod signals;
 mod status;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use file_list::MappedRange;
 pub use modules::Module;
 pub use notes::CoreNote;
 pub use search::{FileState, Missing, Search};
+pub use signals::signal_name;
 pub use status::{ProgramInfo, SignalInfo};
 
 use super::{Mapping, Piece, Process, ReadMemory, Thread, Unavailable};
@@ -273,6 +275,7 @@ impl CoreFile {
                 address: None,
             })
         };
+        // The note may be there and say nothing of a signal, as when gdb wrote it.
         self.signal.or_else(of_thread)
     }
 
