@@ -43,6 +43,7 @@ const JIT: &[&str] = &["jit.c", "target.h"];
 const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
 const DEEP: &[&str] = &["deep.c", "target.h"];
 const VDSO: &[&str] = &["vdso.c", "target.h"];
+const CRASH: &[&str] = &["crash.c"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
 const PHASES_RS: &[&str] = &["phases.rs"];
 const PHASES_GO: &[&str] = &["phases.go"];
@@ -99,6 +100,7 @@ const VARIANTS: &[Variant] = &[
     c("exec_chain-fp", EXEC_CHAIN, "-g"),
     c("deep-fp", DEEP, "-g"),
     c("vdso-fp", VDSO, "-g"),
+    c("crash", CRASH, "-g -pthread"),
     variant("phases-cpp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-cpp-fp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-rust", PHASES_RS, Language::Rust, "-C debuginfo=2"),

@@ -34,7 +34,8 @@ const FOR_BUILDING: &[Wanted] = &[
     },
 ];
 
-/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils.
+/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils,
+/// and gdb the core files.
 const FOR_TESTS: &[Wanted] = &[
     Wanted {
         probe: Probe::Program("gcc"),
@@ -51,6 +52,11 @@ const FOR_TESTS: &[Wanted] = &[
     Wanted {
         probe: Probe::Program("objdump"),
         package: "binutils",
+    },
+    // Makes core files, and says what is in them.
+    Wanted {
+        probe: Probe::Program("gdb"),
+        package: "gdb",
     },
     Wanted {
         probe: Probe::Program("go"),

@@ -17,6 +17,7 @@ pub(crate) struct Elf {
     pub(crate) is_64: bool,
     pub(crate) big: bool,
     pub(crate) e_type: u16,
+    pub(crate) machine: u16,
     /// Program headers counted in the first section, as when there are 65,535 or more.
     pub(crate) extended_counts: bool,
     pub(crate) section_headers: bool,
@@ -43,6 +44,7 @@ impl Elf {
             is_64: true,
             big: false,
             e_type: 3,
+            machine: 62,
             extended_counts: false,
             section_headers: true,
             programs: Vec::new(),
@@ -82,6 +84,30 @@ impl Elf {
             align,
         });
         self
+    }
+
+    /// Memory as a core file has it: these bytes, and nothing of what is behind them up to `mem_size`.
+    pub(crate) fn dumped(mut self, flags: u32, vaddr: u64, bytes: &[u8], mem_size: u64) -> Self {
+        let offset = self.append(bytes);
+        self = self.load(flags, offset, vaddr, bytes.len() as u64);
+        if let Some(last) = self.programs.last_mut() {
+            last.mem_size = mem_size;
+        }
+        self
+    }
+
+    /// A number as wide as an address, in this file's byte order.
+    pub(crate) fn address(&self, value: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.word(&mut out, value);
+        out
+    }
+
+    /// A number of so many bytes, in this file's byte order.
+    pub(crate) fn number(&self, value: u64, size: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.put(&mut out, value, size);
+        out
     }
 
     /// Contents that a `PT_NOTE` header points at; loaded at their file offset.
@@ -189,7 +215,7 @@ impl Elf {
             sections = 0;
         }
         self.put(&mut out, self.e_type.into(), 2);
-        self.put(&mut out, 62, 2);
+        self.put(&mut out, self.machine.into(), 2);
         self.put(&mut out, 1, 4);
         self.word(&mut out, 0x1040);
         self.word(&mut out, header_size);

@@ -231,7 +231,10 @@ mod tests {
             ("unwind-info /bin/true --rows 3", Ok(())),
             ("unwind-info", Err("<FILE>")),
             ("core core.1 --exe prog -o stacks.pb.gz --json", Ok(())),
-            ("core core.1 --sysroot / --debug-dir a --debug-dir b", Ok(())),
+            (
+                "core core.1 --sysroot / --debug-dir a --debug-dir b",
+                Ok(()),
+            ),
             ("core", Err("<FILE>")),
             ("-a unwind-info /bin/true", Err("unexpected argument")),
             ("", Err("required")),

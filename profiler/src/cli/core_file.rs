@@ -85,7 +85,9 @@ pub(super) fn run(args: &CoreArgs) -> Result<ExitCode> {
     let name = in_a_line(&args.file);
     let destination = match &args.output {
         Some(path) if path.as_os_str() == "-" && args.json => {
-            bail!("the JSON document and the profile cannot both go to standard output; name a file: -o stacks.pb.gz")
+            bail!(
+                "the JSON document and the profile cannot both go to standard output; name a file: -o stacks.pb.gz"
+            )
         }
         Some(path) if is_same_file(path, &args.file) => {
             bail!("{name} would be replaced by the profile; name another file: -o stacks.pb.gz")

@@ -58,7 +58,7 @@ pub(super) fn text(report: &Report<'_>) -> String {
         for (module, why, threads) in missing {
             let _ = writeln!(
                 text,
-                "  {}  {}, in the stacks of {threads} threads: {why}",
+                "  {}  {}, in {threads} of the stacks: {why}",
                 id_text(module.build_id()),
                 in_a_line(&module.path)
             );
@@ -109,10 +109,22 @@ fn thread_text(report: &Report<'_>, thread: &ThreadStack, is_first: bool) -> Str
     let count = thread.frames.len();
     for (number, position) in thread.frames.iter().enumerate() {
         if number == SHOWN && count > 2 * SHOWN {
-            let _ = writeln!(text, "  … {} more frames; --json has all", count - 2 * SHOWN);
+            let _ = writeln!(
+                text,
+                "  … {} more frames; --json has all",
+                count - 2 * SHOWN
+            );
         }
         if number < SHOWN || number + SHOWN >= count {
-            text += &frame_text(number, &report.stacks.frame(*position));
+            let frame = report.stacks.frame(*position);
+            text += &if thread.trampolines.contains(&number) && frame.named.is_err() {
+                format!(
+                    "  #{number:<3} {:#018x} <signal handler called>\n",
+                    frame.address
+                )
+            } else {
+                frame_text(number, &frame)
+            };
         }
     }
     if let Some(end) = end_text(thread) {
@@ -130,9 +142,14 @@ fn frame_text(number: usize, frame: &CoreFrame<'_>) -> String {
     let functions = match frame.named {
         Ok(functions) => functions,
         Err(_) => {
-            let offset = frame.mapping.and_then(|mapping| mapping.elf_addr(frame.address));
+            let offset = frame
+                .mapping
+                .and_then(|mapping| mapping.elf_addr(frame.address));
             let offset = offset.map_or_else(String::new, |addr| format!(" at {addr:#x} of it"));
-            return format!("  #{number:<3} {:#018x} ?? {place}{offset}\n", frame.address);
+            return format!(
+                "  #{number:<3} {:#018x} ?? {place}{offset}\n",
+                frame.address
+            );
         }
     };
     let mut text = String::new();
@@ -145,7 +162,11 @@ fn frame_text(number: usize, frame: &CoreFrame<'_>) -> String {
         let line = if function.file.is_empty() {
             String::new()
         } else {
-            format!(" at {}:{}", in_a_line(function.file.as_ref()), function.line)
+            format!(
+                " at {}:{}",
+                in_a_line(function.file.as_ref()),
+                function.line
+            )
         };
         let _ = writeln!(
             text,
@@ -210,7 +231,11 @@ fn machine(core: &CoreFile) -> String {
     };
     let (bits, order) = (
         if core.is_64_bit() { 64 } else { 32 },
-        if core.is_big_endian() { ", big-endian" } else { "" },
+        if core.is_big_endian() {
+            ", big-endian"
+        } else {
+            ""
+        },
     );
     format!("{name} ({bits} bit{order})")
 }
@@ -267,7 +292,7 @@ fn module_json(module: &Module) -> Value {
         FileState::Memory => (None, None, None),
         FileState::Missing(missing) => (None, None, Some(missing.why.to_string())),
     };
-    let go = module.build_ids.go.as_ref();
+    let go = module.go_build_id();
     json!({
         "path": module.path.to_string_lossy(),
         "maybe_deleted": module.maybe_deleted,

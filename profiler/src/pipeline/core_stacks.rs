@@ -9,7 +9,7 @@ use std::sync::Arc;
 use profiler_common::{Cfa, Registers, Rule, SavedFp, Stop};
 
 use super::write_up::{self, name_frames};
-use crate::addr::{ElfAddr, ProcAddr};
+use crate::addr::{CodeAddr, ElfAddr, ProcAddr};
 use crate::aggregate::{Aggregate, Counted, Frame, Labels, MappingIndex, Place};
 use crate::binary::Binary;
 use crate::pprof::{Header, Label};
@@ -39,6 +39,9 @@ pub(crate) struct ThreadStack {
     pub(crate) thread: Thread,
     /// Innermost first: positions of frames.
     pub(crate) frames: Vec<usize>,
+    /// Which of the frames are the kernel's trampoline that called a signal handler: each comes before a frame that
+    /// was interrupted.
+    pub(crate) trampolines: Vec<usize>,
     /// Why the walk ended; `None` when there were no registers to begin with.
     pub(crate) stop: Option<Stop>,
     /// The memory that the walk would have needed, and why it is not there.
@@ -69,7 +72,11 @@ impl CoreStacks {
             let index = aggregate.mappings.user(pid, main);
             aggregate.mappings.add_main(index);
         }
-        let name = core.name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = core
+            .name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let mut threads = Vec::new();
         let mut positions: HashMap<Frame, usize> = HashMap::new();
         for thread in core.threads() {
@@ -89,6 +96,7 @@ impl CoreStacks {
                 .map(|address| frame(core, &mut aggregate, pid, address.lookup()))
                 .collect();
             let stop = stack.as_ref().map(|stack| stack.stop);
+            let trampolines = stack.as_ref().map(trampolines).unwrap_or_default();
             let labels = Labels {
                 pid,
                 tid: thread.tid,
@@ -105,6 +113,7 @@ impl CoreStacks {
             }
             threads.push(ThreadStack {
                 frames: frames.iter().map(|frame| positions[frame]).collect(),
+                trampolines,
                 thread,
                 stop,
                 unread,
@@ -150,7 +159,10 @@ impl CoreStacks {
                 number("tid", stack.labels.tid),
                 text("name", &stack.labels.comm),
             ];
-            if let Some(signal) = signal.as_ref().filter(|_| faulting == Some(stack.labels.tid)) {
+            if let Some(signal) = signal
+                .as_ref()
+                .filter(|_| faulting == Some(stack.labels.tid))
+            {
                 labels.push(text("signal", signal));
             }
             if stack.stop == Stop::NoUserStack {
@@ -178,6 +190,14 @@ impl CoreStacks {
     }
 }
 
+fn trampolines(stack: &Stack) -> Vec<usize> {
+    let called = stack.frames.iter().skip(1).enumerate();
+    called
+        .filter(|(_, address)| matches!(address, CodeAddr::Exact(_)))
+        .map(|(index, _)| index)
+        .collect()
+}
+
 fn frame(core: &CoreFile, aggregate: &mut Aggregate, pid: u32, address: ProcAddr) -> Frame {
     let mapping = core.mapping_at(address);
     Frame {
@@ -203,7 +223,11 @@ fn comments(core: &CoreFile) -> Vec<String> {
     if let Some(program) = core.program() {
         comments.push(format!("program: {}", program.args.to_string_lossy()));
     }
-    comments.extend(core.damages().iter().map(|damage| format!("damaged: {damage}")));
+    comments.extend(
+        core.damages()
+            .iter()
+            .map(|damage| format!("damaged: {damage}")),
+    );
     comments.extend(core.modules().iter().filter_map(|module| {
         let FileState::Missing(missing) = &module.file else {
             return None;

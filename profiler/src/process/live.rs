@@ -94,7 +94,8 @@ impl ReadMemory for LiveProcess {
             }
             Err(error) => Err(Unavailable::Failed(error.kind())),
         }
-    }}
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +116,10 @@ mod tests {
         let address = ProcAddr(std::ptr::from_ref(&value) as u64);
         assert_eq!(own.read_u64(address), Ok(value));
         assert_eq!(own.read_u64(ProcAddr(8)), Err(Unavailable::NotMapped));
-        assert_eq!(own.read_u64(ProcAddr(u64::MAX)), Err(Unavailable::NotMapped));
+        assert_eq!(
+            own.read_u64(ProcAddr(u64::MAX)),
+            Err(Unavailable::NotMapped)
+        );
 
         let libc = own_libc();
         let mappings = own.mappings().iter();

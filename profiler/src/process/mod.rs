@@ -53,15 +53,13 @@ pub(crate) mod tests;
 
 pub use address_space::AddressSpace;
 pub use core_file::{
-    CoreError, CoreFile, CoreNote, Damage, FileState, MappedRange, Missing, Module, ProgramInfo, Search, SignalInfo,
-    signal_name,
+    CoreError, CoreFile, CoreNote, Damage, FileState, MappedRange, Missing, Module, ProgramInfo,
+    Search, SignalInfo, signal_name,
 };
 pub use counters::{ResolverStats, Warning};
 pub use error::{OpenError, ProcessError};
 pub use files::openable_path;
-pub use inspect::{
-    Loaded, MemoryRead, Origin, Piece, Process, ReadMemory, Thread, Unavailable,
-};
+pub use inspect::{Loaded, MemoryRead, Origin, Piece, Process, ReadMemory, Thread, Unavailable};
 pub use kind::MappingKind;
 pub use live::LiveProcess;
 pub use mapping::{Mapping, ProfileRange};

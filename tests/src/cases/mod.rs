@@ -1,5 +1,6 @@
 //! The tests, by topic.
 
+mod core_files;
 mod errors;
 mod following;
 mod identity;

@@ -34,8 +34,8 @@ impl Auxiliary {
                 .and_then(|(_, value)| value)
                 .filter(|value| *value != 0)
         };
-        let page_size =
-            find(AT_PAGESZ).filter(|size| size.is_power_of_two() && (4096..=1 << 20).contains(size));
+        let page_size = find(AT_PAGESZ)
+            .filter(|size| size.is_power_of_two() && (4096..=1 << 20).contains(size));
         Self {
             program_headers: find(AT_PHDR),
             vdso: find(AT_SYSINFO_EHDR),

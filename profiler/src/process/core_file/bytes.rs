@@ -53,7 +53,10 @@ impl Bytes {
         let mut bytes = vec![0; usize::try_from(there).unwrap_or(0)];
         let mut done = 0;
         while done < bytes.len() {
-            match self.source.read_at(offset + done as u64, &mut bytes[done..]) {
+            match self
+                .source
+                .read_at(offset + done as u64, &mut bytes[done..])
+            {
                 Ok(0) | Err(_) => break,
                 Ok(count) => done += count,
             }

@@ -17,7 +17,10 @@ pub enum CoreError {
     #[error("not a core file, it is empty")]
     Empty,
     /// It is packed.
-    #[error("it is compressed with {name}; unpack it first: {tool} {name_of_output}", name_of_output = "CORE > core")]
+    #[error(
+        "it is compressed with {name}; unpack it first: {tool} {name_of_output}",
+        name_of_output = "CORE > core"
+    )]
     Compressed {
         /// What it is compressed with.
         name: &'static str,

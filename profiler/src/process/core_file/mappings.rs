@@ -98,13 +98,7 @@ fn add_module(
         lines.push(line(module.start.0, module.limit.0, 0, 5, file));
         return;
     }
-    // A name of another shape would be taken for something of the kernel's.
-    let unnamed = || Arc::from(Path::new("/").join(format!("elf-at-{:x}", module.start)));
-    let path = if module.path.is_absolute() {
-        Arc::clone(&module.path)
-    } else {
-        unnamed()
-    };
+    let path = file_path(module);
     for range in &module.ranges {
         let mut at = range.start;
         while at < range.limit {
@@ -118,6 +112,21 @@ fn add_module(
             lines.push(line(at, limit, offset, flags, (inode, &path)));
             at = limit;
         }
+    }
+}
+
+/// The name of a module's file for its mappings; one of another shape would be taken for something of the kernel's.
+fn file_path(module: &Module) -> Arc<Path> {
+    let found = match &module.file {
+        FileState::Found { path, .. } => path.canonicalize().ok(),
+        FileState::Memory | FileState::Missing(_) => None,
+    };
+    match found {
+        _ if module.path.is_absolute() => Arc::clone(&module.path),
+        Some(path) => path.into(),
+        None => Path::new("/")
+            .join(format!("elf-at-{:x}", module.start))
+            .into(),
     }
 }
 

@@ -67,7 +67,11 @@ impl Memory {
                 continue;
             };
             let filled = start + load.file_size;
-            dumped.insert(start, filled, Content::Core(load.offset.wrapping_sub(start)));
+            dumped.insert(
+                start,
+                filled,
+                Content::Core(load.offset.wrapping_sub(start)),
+            );
             dumped.insert(filled, limit, Content::NotDumped);
             expected = expected.max(end);
             ranges.push(Dumped {

@@ -147,7 +147,10 @@ impl CoreFile {
                 }
                 self.threads.extend(thread);
             } else if note.is(notes::NT_PRPSINFO) {
-                self.program = self.program.take().or_else(|| status::program(format, &bytes()));
+                self.program = self
+                    .program
+                    .take()
+                    .or_else(|| status::program(format, &bytes()));
             } else if note.is(notes::NT_SIGINFO) {
                 self.signal = self.signal.or_else(|| status::signal(format, &bytes()));
             } else if note.is(notes::NT_FILE) && files.is_none() {
@@ -175,13 +178,9 @@ impl CoreFile {
         }
         self.choose_main(&mut modules, &auxiliary);
         search::find_all(&self.memory, &mut modules, search)?;
-        self.lay_files(&mut modules);
-        self.mappings = mappings::of_process(
-            &self.memory,
-            &modules,
-            &self.dumped,
-            auxiliary.page_size,
-        );
+        self.lay_files(&mut modules, auxiliary.page_size);
+        self.mappings =
+            mappings::of_process(&self.memory, &modules, &self.dumped, auxiliary.page_size);
         self.modules = modules;
         Ok(())
     }
@@ -216,7 +215,7 @@ impl CoreFile {
     }
 
     /// Lays the files under the memory, and looks whether their offsets can be right.
-    fn lay_files(&mut self, modules: &mut [Module]) {
+    fn lay_files(&mut self, modules: &mut [Module], page_size: u64) {
         for module in modules.iter_mut().filter(|module| !module.is_vdso) {
             let file = match &module.file {
                 FileState::Found { binary, .. } => Ok(Arc::clone(binary)),
@@ -228,8 +227,12 @@ impl CoreFile {
             };
             if let Ok(binary) = &file {
                 let size = binary.id().size;
+                // What is mapped begins at a page of the file, so other numbers cannot be bytes.
                 let is_beyond = |range: &&mut modules::FilePartRange| {
-                    range.offset >= size && range.stated < size && range.offset != range.stated
+                    range.offset != range.stated
+                        && range.offset >= size
+                        && range.stated < size
+                        && range.stated.is_multiple_of(page_size)
                 };
                 let wrong = module.ranges.iter_mut().filter(is_beyond);
                 if wrong.map(|range| range.offset = range.stated).count() > 0 {

@@ -69,6 +69,15 @@ impl Module {
         .or(self.build_ids.gnu.as_ref())
     }
 
+    /// The Go build id: that in memory, or else that of the file.
+    pub fn go_build_id(&self) -> Option<&[u8]> {
+        let of_file = match &self.file {
+            FileState::Found { binary, .. } => binary.go_build_id(),
+            FileState::Memory | FileState::Missing(_) => None,
+        };
+        self.build_ids.go.as_deref().or(of_file)
+    }
+
     /// Whether the module's code was executable at an address, by its own program headers.
     pub(super) fn is_executable_at(&self, address: u64, page_size: u64) -> bool {
         let Some(bias) = self.load_bias else {
@@ -135,7 +144,10 @@ impl Module {
 /// The modules among the mapped files: those with an ELF header in memory, and those with executable memory.
 pub(super) fn of_files(memory: &Memory, files: &[MappedRange], dumped: &[Dumped]) -> Vec<Module> {
     let mut groups: HashMap<&Arc<Path>, Vec<&MappedRange>> = HashMap::new();
-    for range in files.iter().filter(|range| !range.path.as_os_str().is_empty()) {
+    for range in files
+        .iter()
+        .filter(|range| !range.path.as_os_str().is_empty())
+    {
         groups.entry(&range.path).or_default().push(range);
     }
     let mut modules: Vec<Module> = groups
@@ -188,8 +200,7 @@ fn of_ranges(
 pub(super) fn of_memory(memory: &Memory, dumped: &[Dumped], page_size: u64) -> Vec<Module> {
     let mut modules: Vec<Module> = Vec::new();
     for range in dumped.iter().filter(|range| range.size > 0) {
-        if modules.len() >= MAX_MODULES
-            || memory.dumped_from(range.start, 4) != object::elf::ELFMAG
+        if modules.len() >= MAX_MODULES || memory.dumped_from(range.start, 4) != object::elf::ELFMAG
         {
             continue;
         }

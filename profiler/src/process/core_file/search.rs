@@ -132,7 +132,7 @@ fn find(memory: &Memory, module: &Module, search: &Search) -> FileState {
         };
         let verified = match agreement(memory, module, &binary) {
             Agreement::Same => true,
-            Agreement::Unknown if is_unchanged(memory, &binary) => false,
+            Agreement::Unknown if path.is_absolute() && is_unchanged(memory, &binary) => false,
             Agreement::Unknown => {
                 why = OpenError::Unverified(path);
                 continue;
@@ -173,6 +173,10 @@ fn candidates(module: &Module, search: &Search) -> Vec<PathBuf> {
             });
         }
     }
+    // How a program was started, when nothing else tells its name. If it lies here, its build-id shows it.
+    if !module.path.is_absolute() && module.path.file_name().is_some() {
+        paths.push(module.path.to_path_buf());
+    }
     if let Some(id) = &module.build_ids.gnu {
         let text = id.to_string();
         for directory in &search.debug_dirs {
@@ -191,7 +195,9 @@ fn debug_file(module: &Module, search: &Search) -> Option<Arc<Binary>> {
     let text = id.to_string();
     let places = search.debug_dirs.iter().flat_map(|directory| {
         let cache = directory.join(&text).join("debuginfo");
-        by_build_id(directory, id, ".debug").into_iter().chain([cache])
+        by_build_id(directory, id, ".debug")
+            .into_iter()
+            .chain([cache])
     });
     places
         .filter_map(|path| Binary::open(path).ok())

@@ -47,7 +47,11 @@ pub(super) fn thread(format: Format, machine: u16, status: &[u8]) -> Option<Thre
         tid: format.u32(status, tid_at)?,
         name: None,
         signal: Some(i32::from(signal)).filter(|signal| *signal != 0),
-        registers: registers(format, machine, status.get(registers_at..).unwrap_or_default()),
+        registers: registers(
+            format,
+            machine,
+            status.get(registers_at..).unwrap_or_default(),
+        ),
     })
 }
 
@@ -74,13 +78,13 @@ pub(super) fn program(format: Format, info: &[u8]) -> Option<ProgramInfo> {
     let args = info.get(args_at..)?;
     let text = |bytes: &[u8]| {
         let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-        OsString::from_vec(bytes.to_vec())
+        // The kernel puts a blank behind each argument.
+        OsString::from_vec(bytes.trim_ascii_end().to_vec())
     };
     Some(ProgramInfo {
         pid: format.u32(info, pid_at)?,
         name: text(name),
-        // The kernel puts a blank behind each argument.
-        args: text(args.get(..80).unwrap_or(args).trim_ascii_end()),
+        args: text(args.get(..80).unwrap_or(args)),
     })
 }
 
