@@ -177,9 +177,7 @@ fn as_a_profile() {
         Pprof::current_go().unwrap(),
         Pprof::google().unwrap(),
     ] {
-        let top = pprof
-            .run([OsStr::new("-top"), OsStr::new("-cum"), file, file])
-            .unwrap();
+        let top = pprof.top(&["-cum"], &[&file, &file]).unwrap();
         let parked = top.stdout.lines().find(|line| line.ends_with(" park"));
         let parked: Vec<&str> = parked.unwrap_or_default().split_whitespace().collect();
         // Cumulated, of two equal profiles.

@@ -40,14 +40,16 @@ pub(crate) fn kernel_core(folder: &Path, command: &mut Command) -> PathBuf {
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
-    let child = limited
-        .stdin(Stdio::null())
+    let mut child = limited
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let path = folder.join(format!("core.{}", child.id()));
-    let ended = child.wait_with_output().unwrap().status;
+    // Targets work until their input ends, and waiting would close it.
+    let _input = child.stdin.take();
+    let ended = child.wait().unwrap();
     assert!(!ended.success() && path.exists(), "{command:?}: {ended}");
     path
 }
@@ -144,6 +146,10 @@ fn hex(text: &str) -> u64 {
     u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
 }
 
+/// A frame of glibc's `raise` that has no place on the stack: it jumped to the next function instead of calling it, and
+/// gdb makes it up from the debug information.
+const TAIL_CALL: &str = " in __pthread_kill_internal ";
+
 /// A stack as gdb prints it: for each frame its address and its function.
 pub(crate) type GdbStack = Vec<(u64, String)>;
 
@@ -154,6 +160,12 @@ pub(crate) fn gdb_stacks(program: &Path, core: &Path) -> Vec<(u64, GdbStack)> {
             .args(["-batch", "-nx", "-iex", "set debuginfod enabled off"])
             .args(["-ex", "set print frame-info location-and-address"])
             .args(["-ex", "set print frame-arguments none"])
+            .args([
+                "-ex",
+                "set backtrace past-main on",
+                "-ex",
+                "set backtrace past-entry on",
+            ])
             .args(["-ex", "thread apply all bt"])
             .args([program, core]),
     );
@@ -164,6 +176,7 @@ pub(crate) fn gdb_stacks(program: &Path, core: &Path) -> Vec<(u64, GdbStack)> {
             let tid = tid.split(')').next().unwrap();
             stacks.push((tid.parse().unwrap(), Vec::new()));
         } else if line.starts_with('#')
+            && !line.contains(TAIL_CALL)
             && let Some((_, stack)) = stacks.last_mut()
         {
             stack.push(gdb_frame(line));
