@@ -42,6 +42,8 @@ const LATE_LIB: &[&str] = &["late_lib.c", "target.h"];
 const JIT: &[&str] = &["jit.c", "target.h"];
 const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
 const DEEP: &[&str] = &["deep.c", "target.h"];
+const HOSTILE: &[&str] = &["hostile.c", "target.h"];
+const MANY_MAPPINGS: &[&str] = &["many_mappings.c", "target.h"];
 const VDSO: &[&str] = &["vdso.c", "target.h"];
 const CRASH: &[&str] = &["crash.c"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
@@ -101,6 +103,9 @@ const VARIANTS: &[Variant] = &[
     c("deep-fp", DEEP, "-g"),
     c("vdso-fp", VDSO, "-g"),
     c("crash", CRASH, "-g -pthread"),
+    c("hostile", HOSTILE, "-g"),
+    c("hostile-no-file", HOSTILE, "-g -DIN_NO_FILE"),
+    c("many_mappings", MANY_MAPPINGS, "-g"),
     variant("phases-cpp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-cpp-fp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-rust", PHASES_RS, Language::Rust, "-C debuginfo=2"),

@@ -7,10 +7,12 @@
 
 mod copies;
 mod core_stacks;
+mod descriptors;
 mod processes;
 mod row_maker;
 mod runs;
 mod unwinding;
+mod walk_checks;
 mod write_up;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,7 +21,6 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
 
@@ -28,8 +29,10 @@ use crate::config::Config;
 use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
+use descriptors::{open_process, raise_limit};
 use processes::Processes;
 use unwinding::Unwinding;
+use walk_checks::WalkChecks;
 
 /// What to say when the verifier accepts neither of the walks by tables.
 const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tables, so they are walked by frame pointers only; -v says why";
@@ -44,6 +47,7 @@ pub(crate) struct Recording {
     processes: Processes,
     unwinding: Unwinding,
     copies: Copies,
+    walk_checks: WalkChecks,
     aggregate: Aggregate,
     summary: Summary,
     /// A descriptor for each process asked for that becomes readable when the process ends.
@@ -95,7 +99,7 @@ impl Recording {
     /// A [`SamplerError`](crate::sampler::SamplerError) when the kernel refuses.
     pub(crate) fn start(config: Config) -> Result<Self> {
         let set_up_began = Instant::now();
-        raise_descriptor_limit();
+        raise_limit();
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
             targets: config.targets.clone(),
@@ -103,6 +107,7 @@ impl Recording {
             follow_children: config.follow_children,
             unwind: config.unwind,
             bpf_loop: config.bpf_loop,
+            check_walks: config.check_walks,
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
@@ -142,6 +147,7 @@ impl Recording {
             processes,
             unwinding,
             copies: Copies::default(),
+            walk_checks: WalkChecks::default(),
             aggregate,
             roots,
             started,
@@ -191,6 +197,7 @@ impl Recording {
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
         self.summary.notes.extend(self.unwinding.notes());
+        self.summary.notes.extend(self.walk_checks.note());
         if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
             self.summary.notes.push(NO_TABLES.to_owned());
         }
@@ -247,13 +254,21 @@ impl Recording {
             sampler,
             processes,
             unwinding,
+            walk_checks,
             aggregate,
             summary,
+            config,
             ..
         } = self;
         let mut copies: Vec<StackCopy> = Vec::new();
         let seen = sampler.drain(|event| match event {
-            Event::Sample(sample) => count(&sample, processes, aggregate, summary),
+            Event::Sample(sample) => {
+                if config.check_walks {
+                    walk_checks.walked(&sample);
+                }
+                count(&sample, processes, aggregate, summary);
+            }
+            Event::WalkCheck(copy) => walk_checks.copied(copy),
             Event::StackCopy(copy) => {
                 processes.heard_of(&copy);
                 copies.push(copy);
@@ -268,6 +283,11 @@ impl Recording {
                 processes.executed(pid, aggregate);
             }
             Event::Exit { pid } => processes.thread_ended(pid),
+        });
+        let tables = sampler.tables();
+        walk_checks.compare(|copy, memory| {
+            let snapshot = processes.snapshot(copy.sample.pid)?;
+            Some(unwinding.walk_in(copy.registers, memory, &snapshot, tables))
         });
         for pid in processes.take_touched() {
             if let Some(snapshot) = processes.snapshot(pid) {
@@ -362,26 +382,4 @@ fn count(
 /// What ended a wait.
 struct Woken {
     stop: bool,
-}
-
-/// A descriptor of a process, unless it has ended by now.
-fn open_process(pid: u32) -> Result<Option<OwnedFd>> {
-    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Ok(None);
-    };
-    match pidfd_open(raw, PidfdFlags::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(rustix::io::Errno::SRCH) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("failed to watch process {pid}")),
-    }
-}
-
-/// Every binary is held open; the usual soft limit of 1,024 is for programs that call `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        log::debug!("the limit of open files stays as it is: {error}");
-    }
 }

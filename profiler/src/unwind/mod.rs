@@ -19,6 +19,7 @@
 
 mod cfi;
 mod error;
+mod go_table;
 mod loaded;
 mod misses;
 mod pages;

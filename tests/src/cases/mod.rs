@@ -3,6 +3,7 @@
 mod core_files;
 mod errors;
 mod following;
+mod hostile;
 mod identity;
 mod losses;
 mod manners;
@@ -14,3 +15,4 @@ mod rights;
 mod special_code;
 mod threads;
 mod truth;
+mod walks;
