@@ -7,6 +7,7 @@
 mod accuracy;
 mod background;
 mod bpf_cost;
+mod commands;
 mod figures;
 mod files;
 pub(crate) mod machine;
@@ -52,6 +53,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         && first == unwind::NAME
     {
         return unwind::run(rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == commands::NAME
+    {
+        return commands::run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {

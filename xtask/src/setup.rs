@@ -34,9 +34,20 @@ const FOR_BUILDING: &[Wanted] = &[
     },
 ];
 
-/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils,
-/// and gdb the core files.
+/// Debian's, whichever others there are.
+const PYTHON: Wanted = Wanted {
+    probe: Probe::Path("/usr/bin/python3"),
+    package: "python3",
+};
+
+/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils; gdb makes
+/// and reads core files, and says where the variables of a Python are.
 const FOR_TESTS: &[Wanted] = &[
+    Wanted {
+        probe: Probe::Program("gdb"),
+        package: "gdb",
+    },
+    PYTHON,
     Wanted {
         probe: Probe::Program("gcc"),
         package: "gcc",
@@ -53,11 +64,6 @@ const FOR_TESTS: &[Wanted] = &[
         probe: Probe::Program("objdump"),
         package: "binutils",
     },
-    // Makes core files, and says what is in them.
-    Wanted {
-        probe: Probe::Program("gdb"),
-        package: "gdb",
-    },
     Wanted {
         probe: Probe::Program("go"),
         package: "golang-go",
@@ -71,10 +77,7 @@ const FOR_TESTS: &[Wanted] = &[
 /// The benchmark's Python program needs Debian's Python, whose libraries tell its phases apart; the debug files
 /// of libc are what makes frames in it nameable, for all profilers alike.
 const FOR_BENCH: &[Wanted] = &[
-    Wanted {
-        probe: Probe::Path("/usr/bin/python3"),
-        package: "python3",
-    },
+    PYTHON,
     Wanted {
         probe: Probe::Path("/usr/lib/debug/.build-id"),
         package: "libc6-dbg",

@@ -17,6 +17,7 @@ use crate::addr::{ElfAddr, FileOffset};
 /// Kinds of program header (`p_type`, System V gABI, "Program Header").
 pub(crate) const PT_LOAD: u32 = elf::PT_LOAD.0;
 pub(crate) const PT_NOTE: u32 = elf::PT_NOTE.0;
+pub(crate) const PT_DYNAMIC: u32 = elf::PT_DYNAMIC.0;
 const PT_INTERP: u32 = elf::PT_INTERP.0;
 const PT_GNU_EH_FRAME: u32 = elf::PT_GNU_EH_FRAME.0;
 
@@ -30,6 +31,25 @@ pub(super) struct NoteRegion {
     pub(super) offset: u64,
     pub(super) vaddr: u64,
     pub(super) size: u64,
+    pub(super) align: u64,
+}
+
+/// A range of bytes of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Region {
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// A section header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section {
+    /// `sh_type`
+    pub(super) kind: u32,
+    /// `sh_link`: the index of another section, whose meaning depends on the type.
+    pub(super) link: u32,
+    pub(super) vaddr: u64,
+    pub(super) region: Region,
     pub(super) align: u64,
 }
 
@@ -49,6 +69,8 @@ pub(super) struct Headers {
     pub(super) notes: Vec<NoteRegion>,
     /// Where the index of the unwind information is (`PT_GNU_EH_FRAME`).
     pub(super) unwind_index: Option<ElfAddr>,
+    /// What the dynamic loader reads (`PT_DYNAMIC`).
+    pub(super) dynamic: Option<Region>,
     sections: Table,
 }
 
@@ -129,6 +151,7 @@ impl Headers {
             segments: Vec::new(),
             notes: Vec::new(),
             unwind_index: None,
+            dynamic: None,
             sections: identity.sections,
         };
         identity.programs(source, |program| match program.kind {
@@ -141,6 +164,12 @@ impl Headers {
                 size: program.file_size,
                 align: program.align,
             }),
+            PT_DYNAMIC => {
+                headers.dynamic = Some(Region {
+                    offset: program.offset,
+                    size: program.file_size,
+                });
+            }
             PT_INTERP => headers.has_interpreter = true,
             PT_GNU_EH_FRAME => headers.unwind_index = Some(ElfAddr(program.vaddr)),
             _ => {}
@@ -153,11 +182,61 @@ impl Headers {
         &self,
         source: &(impl ReadAt + ?Sized),
     ) -> Result<Vec<NoteRegion>, BinaryError> {
+        let mut notes = Vec::new();
+        self.sections(source, |section| {
+            if section.kind == SHT_NOTE.0 {
+                notes.push(NoteRegion {
+                    offset: section.region.offset,
+                    vaddr: section.vaddr,
+                    size: section.region.size,
+                    align: section.align,
+                });
+            }
+        })?;
+        Ok(notes)
+    }
+
+    /// Shows each section header in turn; the first one is no section.
+    pub(super) fn sections(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        visit: impl FnMut(Section),
+    ) -> Result<(), BinaryError> {
         if self.is_64 {
-            note_sections::<FileHeader64<Endianness>>(source, self.endian, self.sections)
+            sections::<FileHeader64<Endianness>>(source, self.endian, self.sections, visit)
         } else {
-            note_sections::<FileHeader32<Endianness>>(source, self.endian, self.sections)
+            sections::<FileHeader32<Endianness>>(source, self.endian, self.sections, visit)
         }
+    }
+
+    /// The section header with this index, which another section names.
+    pub(super) fn section(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        index: u32,
+    ) -> Result<Section, BinaryError> {
+        const WHAT: &str = "section headers";
+        let index = u64::from(index);
+        let size = if self.is_64 {
+            size_of::<<FileHeader64<Endianness> as FileHeader>::SectionHeader>()
+        } else {
+            size_of::<<FileHeader32<Endianness> as FileHeader>::SectionHeader>()
+        };
+        let table = Table {
+            offset: (index * size as u64)
+                .checked_add(self.sections.offset)
+                .filter(|_| index < self.sections.count)
+                .ok_or(BinaryError::Malformed(WHAT))?,
+            count: 1,
+        };
+        let mut found = None;
+        let take = |section| found = Some(section);
+        if self.is_64 {
+            sections::<FileHeader64<Endianness>>(source, self.endian, table, take)?;
+        } else {
+            sections::<FileHeader32<Endianness>>(source, self.endian, table, take)?;
+        }
+        found.ok_or(BinaryError::Malformed(WHAT))
     }
 }
 
@@ -257,21 +336,22 @@ fn tables<Elf: FileHeader<Endian = Endianness>>(
     Ok((programs, sections))
 }
 
-fn note_sections<Elf: FileHeader<Endian = Endianness>>(
+fn sections<Elf: FileHeader<Endian = Endianness>>(
     source: &(impl ReadAt + ?Sized),
     endian: Endianness,
     table: Table,
-) -> Result<Vec<NoteRegion>, BinaryError> {
-    let mut notes = Vec::new();
+    mut visit: impl FnMut(Section),
+) -> Result<(), BinaryError> {
     read_table::<Elf::SectionHeader>(source, table, "section headers", |section| {
-        if section.sh_type(endian) == SHT_NOTE {
-            notes.push(NoteRegion {
+        visit(Section {
+            kind: section.sh_type(endian).0,
+            link: section.sh_link(endian),
+            vaddr: section.sh_addr(endian).into(),
+            region: Region {
                 offset: section.sh_offset(endian).into(),
-                vaddr: section.sh_addr(endian).into(),
                 size: section.sh_size(endian).into(),
-                align: section.sh_addralign(endian).into(),
-            });
-        }
-    })?;
-    Ok(notes)
+            },
+            align: section.sh_addralign(endian).into(),
+        });
+    })
 }

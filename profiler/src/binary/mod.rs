@@ -32,6 +32,7 @@ mod open;
 mod placement;
 mod read_at;
 mod segment;
+mod symbols;
 mod table;
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ mod tests;
 
 pub use build_id::{BuildId, ParseBuildIdError};
 pub use cache::BinaryCache;
-pub(crate) use elf::{Identity, PT_LOAD, PT_NOTE, Program};
+pub(crate) use elf::{Identity, PT_DYNAMIC, PT_LOAD, PT_NOTE, Program};
 pub use error::BinaryError;
 pub use file::FileId;
 pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id, read_build_ids};
@@ -53,3 +54,4 @@ pub use read_at::ReadAt;
 
 pub use segment::{AddressMapper, Segment};
 pub(crate) use segment::{page_ceil, page_floor};
+pub use symbols::{Symbol, SymbolPattern, SymbolType, SymbolVersion, find_symbols};

@@ -9,6 +9,7 @@ use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 use super::build_id::BuildIdArgs;
 use super::core_file::CoreArgs;
 use super::maps::MapsArgs;
+use super::symbols::SymbolsArgs;
 use super::values;
 use crate::symbolize::Detail;
 
@@ -18,7 +19,10 @@ Examples:
   sudo profiler -p 4711,4712 -d 10s -F 499        two processes, 10 seconds, 499 samples a second
   sudo profiler -o cpu.pb.gz -- ./prog args       a program and its children, until it ends
   sudo profiler -a -d 10s -o - | pprof -top -     every process, to another program
-  go tool pprof -top cpu.pb.gz                    look at the result";
+  go tool pprof -top cpu.pb.gz                    look at the result
+  profiler build-id /usr/bin/*                    which build each file is of
+  sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
+  sudo profiler symbols _PyRuntime                where the symbol is in every running process";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -26,6 +30,8 @@ Exit codes:
   1  it could not be
   2  wrong usage
   3  it was written, but there were no samples
+
+For the commands that do not sample, 1 means that some input could not be read.
 
 Rights: root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and
 CAP_CHECKPOINT_RESTORE; where kernel.perf_event_paranoid is 3, CAP_SYS_ADMIN.
@@ -37,7 +43,7 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler COMMAND",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|unwind-info …",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
@@ -139,6 +145,9 @@ pub(super) enum Inspect {
     /// Print what a core file is of, its modules, and the stack of each thread; write them as a profile
     Core(CoreArgs),
 
+    /// Print where a symbol is in every running process: address, size, type, name and file
+    Symbols(SymbolsArgs),
+
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {
         /// An ELF file
@@ -234,6 +243,15 @@ mod tests {
             ("unwind-info /bin/true", Ok(())),
             ("unwind-info /bin/true --rows 3", Ok(())),
             ("unwind-info", Err("<FILE>")),
+            ("build-id /bin/true /bin/false --json", Ok(())),
+            ("build-id --pid 1", Ok(())),
+            ("build-id --pid 1 /bin/true", Err("cannot be used with")),
+            ("build-id", Err("required")),
+            ("maps -p 1 --all --json", Ok(())),
+            ("maps --all", Err("--pid <PID>")),
+            ("symbols main -p 1,2 -p 3 --path lib*.so --follow", Ok(())),
+            ("symbols main --path [", Err("unclosed character class")),
+            ("symbols", Err("<NAME>")),
             ("core core.1 --exe prog -o stacks.pb.gz --json", Ok(())),
             (
                 "core core.1 --sysroot / --debug-dir a --debug-dir b",

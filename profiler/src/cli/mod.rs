@@ -14,6 +14,7 @@ mod record;
 mod report;
 mod signals;
 mod status;
+mod symbols;
 mod unwind_info;
 mod values;
 
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         (None, Some(Inspect::BuildId(args))) => build_id::run(args),
         (None, Some(Inspect::Core(args))) => core_file::run(args),
         (None, Some(Inspect::Maps(args))) => maps::run(args),
+        (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {
             unwind_info::print(file, *rows).map(|()| ExitCode::SUCCESS)
         }

@@ -13,7 +13,7 @@ use super::maps_line::{Device, Permissions};
 use super::name::memfd_name;
 use super::parts::Parts;
 use crate::addr::{ElfAddr, FileOffset, ProcAddr};
-use crate::binary::{Binary, BuildId, FileRange};
+use crate::binary::{Binary, BuildId, FileRange, Placement};
 
 /// A range of a process's memory: of its executable memory, or a line of its [`AddressSpace`](super::AddressSpace).
 ///
@@ -125,6 +125,13 @@ impl Mapping {
     /// What is to be added, wrapping, to an address as the binary states it to get one of the process.
     pub fn load_bias(&self) -> Option<u64> {
         Some(self.image()?.placement.as_ref()?.load_bias)
+    }
+
+    /// Like [`Self::load_bias`], for a binary that another range of the same file has opened.
+    pub(crate) fn load_bias_of(&self, binary: &Binary) -> Option<u64> {
+        let page_size = self.parts.source.page_size();
+        let placement = Placement::find(binary, self.file_range(), self.siblings(), page_size)?;
+        Some(placement.load_bias)
     }
 
     /// The range that a pprof mapping has to state: the whole executable segment as it was loaded, of which

@@ -1,5 +1,6 @@
 //! The tests, by topic.
 
+mod commands;
 mod core_files;
 mod errors;
 mod following;

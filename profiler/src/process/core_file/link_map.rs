@@ -10,10 +10,9 @@ use std::path::PathBuf;
 use super::bytes::Format;
 use super::memory::Memory;
 use crate::addr::ProcAddr;
-use crate::binary::{Identity, Program};
+use crate::binary::{Identity, PT_DYNAMIC, Program};
 use crate::process::{Loaded, ReadMemory};
 
-const PT_DYNAMIC: u32 = object::elf::PT_DYNAMIC.0;
 const DT_DEBUG: u64 = 21;
 /// More entries than any dynamic section has, and more modules than any process.
 const MOST: u64 = 1 << 14;
