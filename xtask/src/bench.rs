@@ -8,6 +8,7 @@ mod accuracy;
 mod background;
 mod bpf_cost;
 mod commands;
+mod core;
 mod figures;
 mod files;
 pub(crate) mod machine;
@@ -58,6 +59,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         && first == commands::NAME
     {
         return commands::run(rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == core::NAME
+    {
+        return core::run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {

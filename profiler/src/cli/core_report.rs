@@ -139,18 +139,12 @@ fn frame_text(number: usize, frame: &CoreFrame<'_>) -> String {
         || "in no mapping".to_owned(),
         |mapping| format!("in {}", in_a_line(&mapping.path)),
     );
-    let functions = match frame.named {
-        Ok(functions) => functions,
-        Err(_) => {
-            let offset = frame
-                .mapping
-                .and_then(|mapping| mapping.elf_addr(frame.address));
-            let offset = offset.map_or_else(String::new, |addr| format!(" at {addr:#x} of it"));
-            return format!(
-                "  #{number:<3} {:#018x} ?? {place}{offset}\n",
-                frame.address
-            );
-        }
+    let Ok(functions) = frame.named else {
+        let elf_addr = frame
+            .mapping
+            .and_then(|mapping| mapping.elf_addr(frame.address));
+        let at = elf_addr.map_or_else(String::new, |addr| format!(" at {addr:#x} of it"));
+        return format!("  #{number:<3} {:#018x} ?? {place}{at}\n", frame.address);
     };
     let mut text = String::new();
     for (depth, function) in functions.iter().enumerate() {
