@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 
-use super::newcomers::{Newcomers, News, Watching};
+use super::newcomers::{Newcomers, News, Since, Watching};
 use super::{Hit, Scan};
 
 /// When a process is looked at after it has begun to run a program. At first it has the program and its loader, libraries
@@ -41,6 +42,8 @@ pub struct Follow {
 #[derive(Debug)]
 struct Process {
     given: HashSet<Hit>,
+    /// When it was last looked at, in nanoseconds of `CLOCK_MONOTONIC`.
+    looked_ns: u64,
     since: Instant,
     /// Index of the next look.
     look: usize,
@@ -110,23 +113,25 @@ impl Follow {
 
     /// What was not given yet of a process.
     fn look_at(&mut self, pid: u32) -> Vec<Hit> {
+        let looked_ns = now_ns();
         let mut hits = self.scan.look_at(pid);
-        if !hits.is_empty() {
-            let process = self.processes.entry(pid).or_insert_with(|| Process {
-                given: HashSet::new(),
-                since: Instant::now(),
-                look: LOOKS.len(),
-            });
-            hits.retain(|hit| process.given.insert(hit.clone()));
+        if hits.is_empty() && !self.processes.contains_key(&pid) {
+            return hits;
         }
+        let process = self
+            .processes
+            .entry(pid)
+            .or_insert_with(|| Process::new(LOOKS.len()));
+        process.looked_ns = looked_ns;
+        hits.retain(|hit| process.given.insert(hit.clone()));
         hits
     }
 
     fn take(&mut self, news: News) -> io::Result<()> {
         match news {
-            News::Started(pid) => self.expect(pid, FIRST_OF_FORKED),
-            News::Executed(pid) => self.expect(pid, 0),
-            News::Ended(pid) => self.forget(pid),
+            News::Started(since) => self.expect(since, FIRST_OF_FORKED),
+            News::Executed(since) => self.expect(since, 0),
+            News::Ended(pid) => drop(self.forget(pid)),
             News::Lost => {
                 log::warn!(
                     "the kernel has dropped news of processes; looking at all of them again"
@@ -140,26 +145,25 @@ impl Follow {
     }
 
     /// Looks at a process from now on.
-    fn expect(&mut self, pid: u32, look: usize) {
+    fn expect(&mut self, Since { pid, time_ns }: Since, look: usize) {
         if !self.scan.asks_for(pid) {
             return;
         }
-        self.forget(pid);
-        let process = Process {
-            given: HashSet::new(),
-            since: Instant::now(),
-            look,
-        };
+        let mut process = Process::new(look);
+        // News that is older than a look tells of what was seen then.
+        if let Some(known) = self.forget(pid).filter(|known| time_ns < known.looked_ns) {
+            process.given = known.given;
+        }
         self.due.extend(process.due(pid));
         self.processes.insert(pid, process);
     }
 
-    fn forget(&mut self, pid: u32) {
-        if let Some(process) = self.processes.remove(&pid)
-            && let Some(due) = process.due(pid)
-        {
+    fn forget(&mut self, pid: u32) -> Option<Process> {
+        let process = self.processes.remove(&pid)?;
+        if let Some(due) = process.due(pid) {
             self.due.remove(&due);
         }
+        Some(process)
     }
 
     /// Waits for news or until a look is due; says whether it was asked to stop.
@@ -189,7 +193,22 @@ impl Follow {
 }
 
 impl Process {
+    fn new(look: usize) -> Self {
+        Self {
+            given: HashSet::new(),
+            looked_ns: 0,
+            since: Instant::now(),
+            look,
+        }
+    }
+
     fn due(&self, pid: u32) -> Option<(Instant, u32)> {
         Some((self.since + *LOOKS.get(self.look)?, pid))
     }
+}
+
+/// What the kernel dates its news by; an [`Instant`] does not tell.
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

@@ -10,7 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::rights::Public;
-use crate::harness::{Recorder, Target, build_id, copy_program, fixture, output, profiler, shared};
+use crate::harness::{
+    Recorder, Target, build_id, copy_program, fixture, output, profiler, shared, skip,
+};
 
 fn run(args: &[&str]) -> Output {
     Command::new(profiler()).args(args).output().unwrap()
