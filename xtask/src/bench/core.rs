@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
         plan.threads,
         plan.rounds
     );
-    let mut slowest = (None, None);
+    let (mut slowest, mut largest) = (None, None);
     for (cache, is_empty) in [("empty", true), ("warm", false)] {
         let runs = (0..plan.rounds)
             .map(|round| {
@@ -88,7 +88,8 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
             median(|run| run.seconds),
             median(|run| run.usage.peak_kib as f64 / 1024.0),
         );
-        slowest = (seconds.max(slowest.0), peak.max(slowest.1));
+        slowest = slowest.into_iter().chain(seconds).reduce(f64::max);
+        largest = largest.into_iter().chain(peak).reduce(f64::max);
         let last = runs.last().context("there was no round")?;
         let _ = writeln!(
             text,
@@ -103,8 +104,8 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     }
     if (plan.gib, plan.threads) == (GOAL_GIB, GOAL_THREADS) {
         text += "\n";
-        text += &goal("start to report and profile", slowest.0, 2.0, "s");
-        text += &goal("resident memory at its peak", slowest.1, 200.0, "MiB");
+        text += &goal("start to report and profile", slowest, 2.0, "s");
+        text += &goal("resident memory at its peak", largest, 200.0, "MiB");
     }
     fs::remove_file(&core).with_context(|| format!("could not remove {}", core.display()))?;
     println!(

@@ -279,7 +279,7 @@ pub(super) fn locate(
         .ranges
         .iter()
         .find(|range| range.start <= address.0 && address.0 < range.limit);
-    let offset = part.map(|range| FileOffset(address.0 - range.start + range.offset));
+    let offset = part.map(|range| FileOffset((address.0 - range.start).wrapping_add(range.offset)));
     let elf_addr = module
         .load_bias
         .map(|bias| ElfAddr(address.0.wrapping_sub(bias)));
