@@ -22,7 +22,8 @@ Examples:
   go tool pprof -top cpu.pb.gz                    look at the result
   profiler build-id /usr/bin/*                    which build each file is of
   sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
-  sudo profiler symbols _PyRuntime                where the symbol is in every running process";
+  sudo profiler symbols _PyRuntime                where the symbol is in every running process
+  profiler core core.4711 -o stacks.pb.gz         stacks of a program that died, as a report and as a profile";
 
 const EXIT_CODES: &str = "\
 Exit codes:

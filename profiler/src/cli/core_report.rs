@@ -137,7 +137,10 @@ fn thread_text(report: &Report<'_>, thread: &ThreadStack, is_first: bool) -> Str
 fn frame_text(number: usize, frame: &CoreFrame<'_>) -> String {
     let place = frame.mapping.map_or_else(
         || "in no mapping".to_owned(),
-        |mapping| format!("in {}", in_a_line(&mapping.path)),
+        |mapping| match in_a_line(&mapping.path) {
+            path if path.is_empty() => "in anonymous memory".to_owned(),
+            path => format!("in {path}"),
+        },
     );
     let Ok(functions) = frame.named else {
         let elf_addr = frame

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::check::{CheckedProfile, check_profile};
 use crate::harness::{
-    CoreReport, Target, build_id, copy_program, fixture, gdb_stacks, kernel_core, output, profiler,
-    skip,
+    CoreReport, Target, build_id, copy_program, fixture, gdb_core, gdb_stacks, kernel_core, output,
+    profiler, skip,
 };
 use crate::pprof_tools::Pprof;
 
@@ -191,14 +191,7 @@ fn of_gdb() {
     let Some(folder) = folder() else { return };
     let program = fixture("crash");
     let target = Target::spawn(&program, &["wait"]);
-    let prefix = folder.path().join("core");
-    output(
-        Command::new("gcore")
-            .arg("-o")
-            .arg(&prefix)
-            .arg(target.pid.to_string()),
-    );
-    let core = folder.path().join(format!("core.{}", target.pid));
+    let core = gdb_core(folder.path(), &target);
     let report = report(&core);
     assert_eq!((report.code, report.stderr.as_str()), (Some(0), ""));
     assert_eq!(report.document["pid"], target.pid);
@@ -215,14 +208,7 @@ fn of_go() {
     let Some(folder) = folder() else { return };
     let program = fixture("phases-go-current");
     let target = Target::spawn(&program, &[]);
-    let prefix = folder.path().join("core");
-    output(
-        Command::new("gcore")
-            .arg("-o")
-            .arg(&prefix)
-            .arg(target.pid.to_string()),
-    );
-    let core = folder.path().join(format!("core.{}", target.pid));
+    let core = gdb_core(folder.path(), &target);
     let path = program.to_str().unwrap();
     let with_file = report(&core);
     let gnu = build_id(&program).expect("the current Go gives one");

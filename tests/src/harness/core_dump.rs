@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::{output, profiler};
+use super::{Target, output, profiler};
 
 /// Says where the kernel writes core files, for the whole machine.
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
@@ -52,6 +52,18 @@ pub(crate) fn kernel_core(folder: &Path, command: &mut Command) -> PathBuf {
     let ended = child.wait().unwrap();
     assert!(!ended.success() && path.exists(), "{command:?}: {ended}");
     path
+}
+
+/// Has gdb dump a running target, and returns the core file that it has written into `folder`.
+pub(crate) fn gdb_core(folder: &Path, target: &Target) -> PathBuf {
+    let prefix = folder.join("core");
+    let pid = target.pid.to_string();
+    output(
+        Command::new("gcore")
+            .arg("-o")
+            .args([prefix.as_os_str(), pid.as_ref()]),
+    );
+    prefix.with_extension(pid)
 }
 
 /// What `profiler core --json` says of a core file.

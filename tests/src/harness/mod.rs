@@ -13,7 +13,7 @@ mod target;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub(crate) use core_dump::{CoreReport, gdb_stacks, kernel_core};
+pub(crate) use core_dump::{CoreReport, gdb_core, gdb_stacks, kernel_core};
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;
