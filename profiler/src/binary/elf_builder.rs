@@ -1,4 +1,6 @@
 //! ELF files made field by field for tests, so that a test shows the layout it checks.
+//!
+//! Long because it has a method for each part of a file that some test varies.
 
 use rustix::fs::{Mode, OFlags};
 

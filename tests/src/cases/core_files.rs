@@ -43,12 +43,14 @@ fn check_against_gdb(program: &Path, core: &Path, report: &CoreReport) {
     let ours = report.addresses();
     let mut theirs = gdb_stacks(program, core);
     assert_eq!(ours.len(), theirs.len());
-    for (tid, ours) in ours {
+    for (tid, mut ours) in ours {
         let at = theirs.iter().position(|(other, _)| *other == tid).unwrap();
         let (_, gdb) = theirs.swap_remove(at);
-        // Inlined functions are frames of their own there, with the address of the one they are in.
+        // Inlined functions are frames of their own there, with the address of the one they are in. That is dropped on
+        // both sides, and recursion with it, whose depth is compared by name below.
         let mut addresses: Vec<u64> = gdb.iter().map(|(address, _)| *address).collect();
         addresses.dedup();
+        ours.dedup();
         assert_eq!(ours.len(), addresses.len(), "{tid}: {ours:x?} {gdb:x?}");
         for (ours, gdb) in ours.iter().zip(&addresses) {
             // Of callers ours is the call and gdb's what comes behind it; of a trampoline gdb says no address.
