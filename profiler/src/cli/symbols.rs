@@ -96,11 +96,20 @@ fn follow(scan: Scan, args: &SymbolsArgs, inputs: &mut Inputs) -> Result<()> {
     if !args.json && !print(line(&TITLES.map(str::to_owned)))? {
         return Ok(());
     }
+    let mut told = false;
     while let Some(hits) = follow
         .next(stop.as_fd())
         .context("failed to learn of new processes")?
     {
-        tell(follow.scan().take_problems(), args, inputs);
+        let mut problems = follow.scan().take_problems();
+        if told && args.pid.is_empty() {
+            // That the rights do not suffice was said, and each process is looked at several times.
+            for problems in problems.values_mut() {
+                problems.retain(|problem| !is_denied(problem));
+            }
+        }
+        told |= problems.values().flatten().any(is_denied);
+        tell(problems, args, inputs);
         let text: String = hits
             .iter()
             .map(|hit| match args.json {
@@ -122,9 +131,7 @@ fn tell(problems: BTreeMap<u32, Vec<Problem>>, args: &SymbolsArgs, inputs: &mut 
     for (pid, problems) in problems {
         for problem in problems {
             match problem {
-                Problem::Process(ProcessError::Denied { .. }) if args.pid.is_empty() => {
-                    denied.push(pid);
-                }
+                problem if is_denied(&problem) && args.pid.is_empty() => denied.push(pid),
                 problem @ (Problem::Process(_) | Problem::NoProcess(_)) => {
                     inputs.fail(&problem.into());
                 }
@@ -141,6 +148,10 @@ fn tell(problems: BTreeMap<u32, Vec<Problem>>, args: &SymbolsArgs, inputs: &mut 
             "not allowed to read the mappings of pid {first}{others}: run as root or with the capability CAP_SYS_PTRACE"
         )));
     }
+}
+
+fn is_denied(problem: &Problem) -> bool {
+    matches!(problem, Problem::Process(ProcessError::Denied { .. }))
 }
 
 fn cells(hit: &Hit) -> [String; 6] {
