@@ -8,6 +8,7 @@ mod accuracy;
 mod background;
 mod bpf_cost;
 mod commands;
+mod core;
 mod figures;
 mod files;
 mod judge;
@@ -50,6 +51,7 @@ const OTHERS: &[Other] = &[
     (unwind::NAME, unwind::run),
     (accuracy::NAME, accuracy::run),
     (commands::NAME, commands::run),
+    (core::NAME, core::run),
 ];
 
 /// `cargo xtask bench [OPTIONS]`.
