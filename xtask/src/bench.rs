@@ -10,6 +10,7 @@ mod bpf_cost;
 mod commands;
 mod figures;
 mod files;
+mod judge;
 pub(crate) mod machine;
 mod measure;
 mod options;
@@ -58,6 +59,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         && first == commands::NAME
     {
         return commands::run(rest);
+    }
+    if let Some((first, rest)) = arguments.split_first()
+        && first == accuracy::NAME
+    {
+        return accuracy::run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {
