@@ -34,8 +34,20 @@ const FOR_BUILDING: &[Wanted] = &[
     },
 ];
 
-/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils.
+/// Debian's, whichever others there are.
+const PYTHON: Wanted = Wanted {
+    probe: Probe::Path("/usr/bin/python3"),
+    package: "python3",
+};
+
+/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils; gdb makes
+/// and reads core files, and says where the variables of a Python are.
 const FOR_TESTS: &[Wanted] = &[
+    Wanted {
+        probe: Probe::Program("gdb"),
+        package: "gdb",
+    },
+    PYTHON,
     Wanted {
         probe: Probe::Program("gcc"),
         package: "gcc",
@@ -66,10 +78,7 @@ const FOR_TESTS: &[Wanted] = &[
 /// of libc are what makes frames in it nameable, for all profilers alike. node is one of the programs whose stacks are
 /// judged.
 const FOR_BENCH: &[Wanted] = &[
-    Wanted {
-        probe: Probe::Path("/usr/bin/python3"),
-        package: "python3",
-    },
+    PYTHON,
     Wanted {
         probe: Probe::Path("/usr/lib/debug/.build-id"),
         package: "libc6-dbg",

@@ -2,11 +2,10 @@
 //!
 //! The structures are the `object` crate's. Reading them is done here because the source need not be a
 //! file that could be mapped: a process's memory and a core file come the same way, and no count or size
-//! that a file claims may decide how much memory is taken. Notes are left to `notes`.
+//! that a file claims may decide how much memory is taken. Notes are left to `notes`, and what the segments of
+//! a core file mean to [`crate::process`].
 
-use object::elf::{
-    ET_DYN, FileHeader32, FileHeader64, PF_X, PN_XNUM, PT_INTERP, PT_LOAD, PT_NOTE, SHT_NOTE,
-};
+use object::elf::{ET_DYN, FileHeader32, FileHeader64, PF_X, PN_XNUM, SHT_NOTE};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, elf};
 
@@ -14,6 +13,13 @@ use super::read_at::read_exact;
 use super::table::{Table, read_struct, read_table};
 use super::{BinaryError, ReadAt, Segment};
 use crate::addr::{ElfAddr, FileOffset};
+
+/// Kinds of program header (`p_type`, System V gABI, "Program Header").
+pub(crate) const PT_LOAD: u32 = elf::PT_LOAD.0;
+pub(crate) const PT_NOTE: u32 = elf::PT_NOTE.0;
+pub(crate) const PT_DYNAMIC: u32 = elf::PT_DYNAMIC.0;
+const PT_INTERP: u32 = elf::PT_INTERP.0;
+const PT_GNU_EH_FRAME: u32 = elf::PT_GNU_EH_FRAME.0;
 
 /// More loadable segments than any tool writes. What lies beyond is ignored, so that hostile files cannot
 /// make the search for a mapping's segment expensive.
@@ -25,6 +31,25 @@ pub(super) struct NoteRegion {
     pub(super) offset: u64,
     pub(super) vaddr: u64,
     pub(super) size: u64,
+    pub(super) align: u64,
+}
+
+/// A range of bytes of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Region {
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// A section header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section {
+    /// `sh_type`
+    pub(super) kind: u32,
+    /// `sh_link`: the index of another section, whose meaning depends on the type.
+    pub(super) link: u32,
+    pub(super) vaddr: u64,
+    pub(super) region: Region,
     pub(super) align: u64,
 }
 
@@ -42,11 +67,42 @@ pub(super) struct Headers {
     pub(super) entry: ElfAddr,
     pub(super) segments: Vec<Segment>,
     pub(super) notes: Vec<NoteRegion>,
+    /// Where the index of the unwind information is (`PT_GNU_EH_FRAME`).
+    pub(super) unwind_index: Option<ElfAddr>,
+    /// What the dynamic loader reads (`PT_DYNAMIC`).
+    pub(super) dynamic: Option<Region>,
     sections: Table,
 }
 
-impl Headers {
-    pub(super) fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
+/// What the ELF header says, and where the tables are that it speaks of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) endian: Endianness,
+    /// 64-bit class.
+    pub(crate) is_64: bool,
+    /// `e_type`.
+    pub(crate) kind: u16,
+    pub(crate) machine: u16,
+    pub(crate) entry: u64,
+    programs: Table,
+    sections: Table,
+}
+
+/// One program header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Program {
+    /// `p_type`.
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) offset: u64,
+    pub(crate) vaddr: u64,
+    pub(crate) file_size: u64,
+    pub(crate) mem_size: u64,
+    pub(crate) align: u64,
+}
+
+impl Identity {
+    pub(crate) fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
         let mut ident = [0; 16];
         match read_exact(source, 0, &mut ident[..4], "ELF header") {
             Err(BinaryError::Truncated(_)) => return Err(BinaryError::NotElf),
@@ -62,10 +118,63 @@ impl Headers {
             _ => return Err(BinaryError::Malformed("ELF byte order")),
         };
         match ident[4] {
-            1 => read_class::<FileHeader32<Endianness>>(source, endian),
-            2 => read_class::<FileHeader64<Endianness>>(source, endian),
+            1 => identify::<FileHeader32<Endianness>>(source, endian),
+            2 => identify::<FileHeader64<Endianness>>(source, endian),
             _ => Err(BinaryError::Malformed("ELF class")),
         }
+    }
+
+    /// Shows each program header to `visit`, those before a damage as well.
+    pub(crate) fn programs(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        visit: impl FnMut(Program),
+    ) -> Result<(), BinaryError> {
+        if self.is_64 {
+            programs::<FileHeader64<Endianness>>(source, self, visit)
+        } else {
+            programs::<FileHeader32<Endianness>>(source, self, visit)
+        }
+    }
+}
+
+impl Headers {
+    pub(super) fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
+        let identity = Identity::read(source)?;
+        let mut headers = Self {
+            endian: identity.endian,
+            is_64: identity.is_64,
+            is_dyn: identity.kind == ET_DYN.0,
+            has_interpreter: false,
+            machine: identity.machine,
+            entry: ElfAddr(identity.entry),
+            segments: Vec::new(),
+            notes: Vec::new(),
+            unwind_index: None,
+            dynamic: None,
+            sections: identity.sections,
+        };
+        identity.programs(source, |program| match program.kind {
+            PT_LOAD if headers.segments.len() < MAX_SEGMENTS => {
+                headers.segments.push(program.segment());
+            }
+            PT_NOTE => headers.notes.push(NoteRegion {
+                offset: program.offset,
+                vaddr: program.vaddr,
+                size: program.file_size,
+                align: program.align,
+            }),
+            PT_DYNAMIC => {
+                headers.dynamic = Some(Region {
+                    offset: program.offset,
+                    size: program.file_size,
+                });
+            }
+            PT_INTERP => headers.has_interpreter = true,
+            PT_GNU_EH_FRAME => headers.unwind_index = Some(ElfAddr(program.vaddr)),
+            _ => {}
+        })?;
+        Ok(headers)
     }
 
     /// The note sections, which some linkers make where no program header points (Go's, for its build-id).
@@ -73,57 +182,115 @@ impl Headers {
         &self,
         source: &(impl ReadAt + ?Sized),
     ) -> Result<Vec<NoteRegion>, BinaryError> {
+        let mut notes = Vec::new();
+        self.sections(source, |section| {
+            if section.kind == SHT_NOTE.0 {
+                notes.push(NoteRegion {
+                    offset: section.region.offset,
+                    vaddr: section.vaddr,
+                    size: section.region.size,
+                    align: section.align,
+                });
+            }
+        })?;
+        Ok(notes)
+    }
+
+    /// Shows each section header in turn; the first one is no section.
+    pub(super) fn sections(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        visit: impl FnMut(Section),
+    ) -> Result<(), BinaryError> {
         if self.is_64 {
-            note_sections::<FileHeader64<Endianness>>(source, self.endian, self.sections)
+            sections::<FileHeader64<Endianness>>(source, self.endian, self.sections, visit)
         } else {
-            note_sections::<FileHeader32<Endianness>>(source, self.endian, self.sections)
+            sections::<FileHeader32<Endianness>>(source, self.endian, self.sections, visit)
         }
+    }
+
+    /// The section header with this index, which another section names.
+    pub(super) fn section(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        index: u32,
+    ) -> Result<Section, BinaryError> {
+        const WHAT: &str = "section headers";
+        let index = u64::from(index);
+        let size = if self.is_64 {
+            size_of::<<FileHeader64<Endianness> as FileHeader>::SectionHeader>()
+        } else {
+            size_of::<<FileHeader32<Endianness> as FileHeader>::SectionHeader>()
+        };
+        let table = Table {
+            offset: (index * size as u64)
+                .checked_add(self.sections.offset)
+                .filter(|_| index < self.sections.count)
+                .ok_or(BinaryError::Malformed(WHAT))?,
+            count: 1,
+        };
+        let mut found = None;
+        let take = |section| found = Some(section);
+        if self.is_64 {
+            sections::<FileHeader64<Endianness>>(source, self.endian, table, take)?;
+        } else {
+            sections::<FileHeader32<Endianness>>(source, self.endian, table, take)?;
+        }
+        found.ok_or(BinaryError::Malformed(WHAT))
     }
 }
 
-fn read_class<Elf: FileHeader<Endian = Endianness>>(
+fn identify<Elf: FileHeader<Endian = Endianness>>(
     source: &(impl ReadAt + ?Sized),
     endian: Endianness,
-) -> Result<Headers, BinaryError> {
+) -> Result<Identity, BinaryError> {
     let header: Elf = read_struct(source, 0, "ELF header")?;
     let (programs, sections) = tables(source, &header, endian)?;
-    let mut headers = Headers {
+    Ok(Identity {
         endian,
         is_64: header.is_type_64(),
-        is_dyn: header.e_type(endian) == ET_DYN,
-        has_interpreter: false,
+        kind: header.e_type(endian).0,
         machine: header.e_machine(endian).0,
-        entry: ElfAddr(header.e_entry(endian).into()),
-        segments: Vec::new(),
-        notes: Vec::new(),
+        entry: header.e_entry(endian).into(),
+        programs,
         sections,
-    };
-    read_table::<Elf::ProgramHeader>(source, programs, "program headers", |program| match program
-        .p_type(endian)
-    {
-        PT_LOAD if headers.segments.len() < MAX_SEGMENTS => {
-            headers.segments.push(segment(program, endian));
-        }
-        PT_NOTE => headers.notes.push(NoteRegion {
-            offset: program.p_offset(endian).into(),
-            vaddr: program.p_vaddr(endian).into(),
-            size: program.p_filesz(endian).into(),
-            align: program.p_align(endian).into(),
-        }),
-        PT_INTERP => headers.has_interpreter = true,
-        _ => {}
-    })?;
-    Ok(headers)
+    })
 }
 
-fn segment<P: ProgramHeader<Endian = Endianness>>(program: &P, endian: Endianness) -> Segment {
-    Segment {
-        offset: FileOffset(program.p_offset(endian).into()),
-        vaddr: ElfAddr(program.p_vaddr(endian).into()),
-        file_size: program.p_filesz(endian).into(),
-        mem_size: program.p_memsz(endian).into(),
-        align: program.p_align(endian).into(),
-        executable: program.p_flags(endian).0 & PF_X.0 != 0,
+fn programs<Elf: FileHeader<Endian = Endianness>>(
+    source: &(impl ReadAt + ?Sized),
+    identity: &Identity,
+    mut visit: impl FnMut(Program),
+) -> Result<(), BinaryError> {
+    let endian = identity.endian;
+    read_table::<Elf::ProgramHeader>(source, identity.programs, "program headers", |program| {
+        visit(Program {
+            kind: program.p_type(endian).0,
+            flags: program.p_flags(endian).0,
+            offset: program.p_offset(endian).into(),
+            vaddr: program.p_vaddr(endian).into(),
+            file_size: program.p_filesz(endian).into(),
+            mem_size: program.p_memsz(endian).into(),
+            align: program.p_align(endian).into(),
+        });
+    })
+}
+
+impl Program {
+    pub(crate) fn is_executable(&self) -> bool {
+        self.flags & PF_X.0 != 0
+    }
+
+    /// The header as that of a loadable segment.
+    pub(crate) fn segment(&self) -> Segment {
+        Segment {
+            offset: FileOffset(self.offset),
+            vaddr: ElfAddr(self.vaddr),
+            file_size: self.file_size,
+            mem_size: self.mem_size,
+            align: self.align,
+            executable: self.is_executable(),
+        }
     }
 }
 
@@ -169,21 +336,22 @@ fn tables<Elf: FileHeader<Endian = Endianness>>(
     Ok((programs, sections))
 }
 
-fn note_sections<Elf: FileHeader<Endian = Endianness>>(
+fn sections<Elf: FileHeader<Endian = Endianness>>(
     source: &(impl ReadAt + ?Sized),
     endian: Endianness,
     table: Table,
-) -> Result<Vec<NoteRegion>, BinaryError> {
-    let mut notes = Vec::new();
+    mut visit: impl FnMut(Section),
+) -> Result<(), BinaryError> {
     read_table::<Elf::SectionHeader>(source, table, "section headers", |section| {
-        if section.sh_type(endian) == SHT_NOTE {
-            notes.push(NoteRegion {
+        visit(Section {
+            kind: section.sh_type(endian).0,
+            link: section.sh_link(endian),
+            vaddr: section.sh_addr(endian).into(),
+            region: Region {
                 offset: section.sh_offset(endian).into(),
-                vaddr: section.sh_addr(endian).into(),
                 size: section.sh_size(endian).into(),
-                align: section.sh_addralign(endian).into(),
-            });
-        }
-    })?;
-    Ok(notes)
+            },
+            align: section.sh_addralign(endian).into(),
+        });
+    })
 }

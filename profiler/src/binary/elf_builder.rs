@@ -1,4 +1,6 @@
 //! ELF files made field by field for tests, so that a test shows the layout it checks.
+//!
+//! Long because it has a method for each part of a file that some test varies.
 
 use rustix::fs::{Mode, OFlags};
 
@@ -7,7 +9,10 @@ pub(crate) const PT_NOTE: u32 = 4;
 pub(crate) const R: u32 = 4;
 pub(crate) const RW: u32 = 6;
 pub(crate) const RX: u32 = 5;
+const SHT_SYMTAB: u32 = 2;
+const SHT_STRTAB: u32 = 3;
 const SHT_NOTE: u32 = 7;
+const SHT_DYNSYM: u32 = 11;
 /// Where contents begin, behind the header and the program headers.
 const DATA: usize = 0x1000;
 
@@ -17,11 +22,12 @@ pub(crate) struct Elf {
     pub(crate) is_64: bool,
     pub(crate) big: bool,
     pub(crate) e_type: u16,
+    pub(crate) machine: u16,
     /// Program headers counted in the first section, as when there are 65,535 or more.
     pub(crate) extended_counts: bool,
     pub(crate) section_headers: bool,
     programs: Vec<Program>,
-    sections: Vec<(u32, u64, u64, u64)>,
+    sections: Vec<Section>,
     data: Vec<u8>,
 }
 
@@ -36,6 +42,40 @@ struct Program {
     align: u64,
 }
 
+#[derive(Clone)]
+struct Section {
+    kind: u32,
+    offset: u64,
+    size: u64,
+    align: u64,
+    link: u32,
+}
+
+/// A symbol to be put into a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Sym<'a> {
+    pub(crate) name: &'a str,
+    /// `STT_*`
+    pub(crate) kind: u8,
+    /// `st_shndx`
+    pub(crate) section: u16,
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+}
+
+impl<'a> Sym<'a> {
+    /// An object in some section.
+    pub(crate) fn object(name: &'a str, value: u64) -> Self {
+        Self {
+            name,
+            kind: 1,
+            section: 5,
+            value,
+            size: 8,
+        }
+    }
+}
+
 impl Elf {
     /// A 64-bit little-endian `ET_DYN` file.
     pub(crate) fn new() -> Self {
@@ -43,6 +83,7 @@ impl Elf {
             is_64: true,
             big: false,
             e_type: 3,
+            machine: 62,
             extended_counts: false,
             section_headers: true,
             programs: Vec::new(),
@@ -84,6 +125,66 @@ impl Elf {
         self
     }
 
+    /// Memory as a core file has it: these bytes, and nothing of what is behind them up to `mem_size`.
+    pub(crate) fn dumped(mut self, flags: u32, vaddr: u64, bytes: &[u8], mem_size: u64) -> Self {
+        let offset = self.append(bytes);
+        self = self.load(flags, offset, vaddr, bytes.len() as u64);
+        if let Some(last) = self.programs.last_mut() {
+            last.mem_size = mem_size;
+        }
+        self
+    }
+
+    /// A number as wide as an address, in this file's byte order.
+    pub(crate) fn address(&self, value: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.word(&mut out, value);
+        out
+    }
+
+    /// A number of so many bytes, in this file's byte order.
+    pub(crate) fn number(&self, value: u64, size: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.put(&mut out, value, size);
+        out
+    }
+
+    /// Gives the last segment more memory than bytes in the file.
+    pub(crate) fn with_memory(mut self, size: u64) -> Self {
+        self.programs.last_mut().unwrap().mem_size = size;
+        self
+    }
+
+    /// A symbol table, of the dynamic loader or of the linker, and its string table.
+    pub(crate) fn symbols(mut self, dynamic: bool, symbols: &[Sym<'_>]) -> Self {
+        let mut strings = vec![0];
+        // The first symbol is none.
+        let mut table = vec![0; if self.is_64 { 24 } else { 16 }];
+        for symbol in symbols {
+            self.put(&mut table, strings.len() as u64, 4);
+            let type_and_section = |elf: &Self, table: &mut Vec<u8>| {
+                table.extend([symbol.kind | 1 << 4, 0]);
+                elf.put(table, symbol.section.into(), 2);
+            };
+            if self.is_64 {
+                type_and_section(&self, &mut table);
+            }
+            self.word(&mut table, symbol.value);
+            self.word(&mut table, symbol.size);
+            if !self.is_64 {
+                type_and_section(&self, &mut table);
+            }
+            strings.extend_from_slice(symbol.name.as_bytes());
+            strings.push(0);
+        }
+        self.section_of(SHT_STRTAB, &strings, 1, 0);
+        // The first section is none, so this is the index of the one just made.
+        let link = self.sections.len() as u32;
+        let kind = if dynamic { SHT_DYNSYM } else { SHT_SYMTAB };
+        self.section_of(kind, &table, 8, link);
+        self
+    }
+
     /// Contents that a `PT_NOTE` header points at; loaded at their file offset.
     pub(crate) fn note_segment(mut self, notes: &[u8], align: u64) -> Self {
         let offset = self.append(notes);
@@ -106,10 +207,19 @@ impl Elf {
 
     /// Contents of an `SHT_NOTE` section.
     pub(crate) fn note_section(mut self, notes: &[u8], align: u64) -> Self {
-        let offset = self.append(notes);
-        self.sections
-            .push((SHT_NOTE, offset, notes.len() as u64, align));
+        self.section_of(SHT_NOTE, notes, align, 0);
         self
+    }
+
+    fn section_of(&mut self, kind: u32, content: &[u8], align: u64, link: u32) {
+        let offset = self.append(content);
+        self.sections.push(Section {
+            kind,
+            offset,
+            size: content.len() as u64,
+            align,
+            link,
+        });
     }
 
     /// The file's bytes.
@@ -126,14 +236,16 @@ impl Elf {
         out.extend_from_slice(&self.data);
         if self.has_sections() {
             let counts = (self.section_count(), self.programs.len() as u32);
-            self.section(&mut out, 0, (0, 0, counts.0, 0), counts.1);
+            let first = Section {
+                kind: 0,
+                offset: 0,
+                size: counts.0,
+                align: 0,
+                link: 0,
+            };
+            self.section(&mut out, &first, counts.1);
             for section in &self.sections {
-                self.section(
-                    &mut out,
-                    section.0,
-                    (section.1, section.2, section.2, section.3),
-                    0,
-                );
+                self.section(&mut out, section, 0);
             }
         }
         out
@@ -189,7 +301,7 @@ impl Elf {
             sections = 0;
         }
         self.put(&mut out, self.e_type.into(), 2);
-        self.put(&mut out, 62, 2);
+        self.put(&mut out, self.machine.into(), 2);
         self.put(&mut out, 1, 4);
         self.word(&mut out, 0x1040);
         self.word(&mut out, header_size);
@@ -230,18 +342,16 @@ impl Elf {
         self.word(out, align);
     }
 
-    /// `values` are offset, size, the size that the first section states, and alignment.
-    fn section(&self, out: &mut Vec<u8>, kind: u32, values: (u64, u64, u64, u64), info: u32) {
-        let (offset, _, size, align) = values;
+    fn section(&self, out: &mut Vec<u8>, section: &Section, info: u32) {
         self.put(out, 0, 4);
-        self.put(out, kind.into(), 4);
+        self.put(out, section.kind.into(), 4);
         self.word(out, 0);
-        self.word(out, offset);
-        self.word(out, offset);
-        self.word(out, size);
-        self.put(out, 0, 4);
+        self.word(out, section.offset);
+        self.word(out, section.offset);
+        self.word(out, section.size);
+        self.put(out, section.link.into(), 4);
         self.put(out, info.into(), 4);
-        self.word(out, align);
+        self.word(out, section.align);
         self.word(out, 0);
     }
 

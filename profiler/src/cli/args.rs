@@ -7,8 +7,13 @@ use std::time::Duration;
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 use regex::bytes::Regex;
 
+use super::build_id::BuildIdArgs;
+use super::core_file::CoreArgs;
+use super::maps::MapsArgs;
+use super::symbols::SymbolsArgs;
 use super::values;
 use crate::labels::LabelSet;
+use crate::symbolize::Detail;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,7 +23,11 @@ Examples:
   sudo profiler -a -d 10s -o - | pprof -top -     every process, to another program
   sudo profiler --comm '^nginx' -d 10s            processes by name
   sudo profiler --cgroup system.slice/ssh.service -d 10s
-  go tool pprof -top cpu.pb.gz                    look at the result";
+  go tool pprof -top cpu.pb.gz                    look at the result
+  profiler build-id /usr/bin/*                    which build each file is of
+  sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
+  sudo profiler symbols _PyRuntime                where the symbol is in every running process
+  profiler core core.4711 -o stacks.pb.gz         stacks of a program that died, as a report and as a profile";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -26,6 +35,8 @@ Exit codes:
   1  it could not be
   2  wrong usage
   3  it was written, but there were no samples
+
+For the commands that do not sample, 1 means that some input could not be read.
 
 Rights: root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and
 CAP_CHECKPOINT_RESTORE; where kernel.perf_event_paranoid is 3, CAP_SYS_ADMIN.
@@ -37,7 +48,7 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler unwind-info FILE",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|unwind-info …",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
@@ -170,9 +181,21 @@ pub(super) struct Args {
     pub(super) command: Vec<OsString>,
 }
 
-/// Commands for the curious, and for bug reports.
+/// What the profiler knows of processes and binaries, without sampling.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum Inspect {
+    /// Print the build-ids of files, or of what a process has mapped: `ID  PATH`, - for the ID where there is none
+    BuildId(BuildIdArgs),
+
+    /// Print what a process has mapped: by default the executable mappings as a profile has them, the main binary first
+    Maps(MapsArgs),
+
+    /// Print what a core file is of, its modules, and the stack of each thread; write them as a profile
+    Core(CoreArgs),
+
+    /// Print where a symbol is in every running process: address, size, type, name and file
+    Symbols(SymbolsArgs),
+
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {
         /// An ELF file
@@ -193,6 +216,16 @@ pub(super) enum Symbolize {
     Functions,
     /// Functions, inlined calls, files and lines, from debug information too
     Full,
+}
+
+impl From<Symbolize> for Detail {
+    fn from(symbolize: Symbolize) -> Self {
+        match symbolize {
+            Symbolize::None => Self::None,
+            Symbolize::Functions => Self::Functions,
+            Symbolize::Full => Self::Full,
+        }
+    }
 }
 
 /// How stacks of programs are walked.
@@ -258,6 +291,21 @@ mod tests {
             ("unwind-info /bin/true", Ok(())),
             ("unwind-info /bin/true --rows 3", Ok(())),
             ("unwind-info", Err("<FILE>")),
+            ("build-id /bin/true /bin/false --json", Ok(())),
+            ("build-id --pid 1", Ok(())),
+            ("build-id --pid 1 /bin/true", Err("cannot be used with")),
+            ("build-id", Err("required")),
+            ("maps -p 1 --all --json", Ok(())),
+            ("maps --all", Err("--pid <PID>")),
+            ("symbols main -p 1,2 -p 3 --path lib*.so --follow", Ok(())),
+            ("symbols main --path [", Err("unclosed character class")),
+            ("symbols", Err("<NAME>")),
+            ("core core.1 --exe prog -o stacks.pb.gz --json", Ok(())),
+            (
+                "core core.1 --sysroot / --debug-dir a --debug-dir b",
+                Ok(()),
+            ),
+            ("core", Err("<FILE>")),
             ("-a unwind-info /bin/true", Err("unexpected argument")),
             ("", Err("required")),
             ("-p 0", Err("0 is not in 1..")),

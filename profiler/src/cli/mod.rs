@@ -3,12 +3,18 @@
 //! Only this module and `main` print. What is done is the pipeline's business.
 
 mod args;
+mod build_id;
+mod core_file;
+mod core_report;
 mod generate;
+mod inputs;
 mod log_format;
+mod maps;
 mod record;
 mod report;
 mod signals;
 mod status;
+mod symbols;
 mod unwind_info;
 mod values;
 
@@ -33,6 +39,10 @@ pub fn main() -> ExitCode {
     log_format::init(args.log_format, args.verbose, args.quiet);
     let result = match (args.generate, &args.inspect) {
         (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
+        (None, Some(Inspect::BuildId(args))) => build_id::run(args),
+        (None, Some(Inspect::Core(args))) => core_file::run(args),
+        (None, Some(Inspect::Maps(args))) => maps::run(args),
+        (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {
             unwind_info::print(file, *rows).map(|()| ExitCode::SUCCESS)
         }

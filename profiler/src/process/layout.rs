@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::image::Source;
+use super::image::Opener;
 use super::join::{Joined, join_executable};
 use super::main_binary::MappedFile;
 use super::mapping::Mapping;
@@ -16,11 +16,11 @@ use crate::binary::FileRange;
 /// The executable mappings among these lines, in the order of their addresses.
 ///
 /// What of `previous` is still there is taken over, with the binaries that it has opened.
-pub(super) fn mappings(
+pub(super) fn mappings<S: Opener + 'static>(
     lines: &[MapsLine],
     main: Option<MappedFile>,
     directory: Option<&ProcDir>,
-    source: &Arc<Source>,
+    source: &Arc<S>,
     previous: &[Arc<Mapping>],
 ) -> Vec<Arc<Mapping>> {
     let joined = join_executable(lines);
@@ -31,31 +31,63 @@ pub(super) fn mappings(
             if let Some(mapping) = known(joined, previous) {
                 return Arc::clone(mapping);
             }
-            let file = (joined.line.device, joined.line.inode);
-            let siblings = match ranges.get(&file) {
-                Some(ranges) => Arc::clone(ranges),
-                None => Arc::from([joined.file_range()]),
-            };
-            let name = Name::of(&joined.line, joined.kind, directory);
-            Arc::new(Mapping {
-                start: joined.start,
-                limit: joined.limit,
-                offset: joined.offset,
-                permissions: joined.line.permissions,
-                device: joined.line.device,
-                inode: joined.line.inode,
-                kind: joined.kind,
-                path: name.path.into(),
-                deleted: name.deleted,
-                is_main: main == Some(file),
-                parts: Parts::new(
-                    (joined.line.start, joined.line.limit),
-                    siblings,
-                    Arc::clone(source),
-                ),
-            })
+            Arc::new(mapping(joined, &ranges, main, directory, source))
         })
         .collect()
+}
+
+/// Every line as a mapping of its own, executable or not, in the order of the addresses.
+pub(super) fn lines<S: Opener + 'static>(
+    lines: &[MapsLine],
+    main: Option<MappedFile>,
+    directory: &ProcDir,
+    source: &Arc<S>,
+) -> Vec<Arc<Mapping>> {
+    let ranges = ranges_by_file(lines, &join_executable(lines));
+    lines
+        .iter()
+        .map(|line| {
+            Arc::new(mapping(
+                &line.into(),
+                &ranges,
+                main,
+                Some(directory),
+                source,
+            ))
+        })
+        .collect()
+}
+
+fn mapping<S: Opener + 'static>(
+    joined: &Joined,
+    ranges: &HashMap<MappedFile, Arc<[FileRange]>>,
+    main: Option<MappedFile>,
+    directory: Option<&ProcDir>,
+    source: &Arc<S>,
+) -> Mapping {
+    let file = (joined.line.device, joined.line.inode);
+    let siblings = match ranges.get(&file) {
+        Some(ranges) => Arc::clone(ranges),
+        None => Arc::from([joined.file_range()]),
+    };
+    let name = Name::of(&joined.line, joined.kind, directory);
+    Mapping {
+        start: joined.start,
+        limit: joined.limit,
+        offset: joined.offset,
+        permissions: joined.line.permissions,
+        device: joined.line.device,
+        inode: joined.line.inode,
+        kind: joined.kind,
+        path: name.path.into(),
+        deleted: name.deleted,
+        is_main: main == Some(file),
+        parts: Parts::new(
+            (joined.line.start, joined.line.limit),
+            siblings,
+            Arc::clone(source) as Arc<dyn Opener>,
+        ),
+    }
 }
 
 /// Lines that say nothing about executable memory, and nothing about where a binary lies, are left out.
@@ -116,7 +148,7 @@ impl Joined {
             start: self.start,
             limit: self.limit,
             offset: self.offset,
-            executable: true,
+            executable: self.line.permissions.execute,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A range of a process's executable memory, and the binary that is mapped there.
+//! A range of a process's memory, and the binary that is mapped there.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,9 +13,9 @@ use super::maps_line::{Device, Permissions};
 use super::name::memfd_name;
 use super::parts::Parts;
 use crate::addr::{ElfAddr, FileOffset, ProcAddr};
-use crate::binary::{Binary, BuildId, FileRange};
+use crate::binary::{Binary, BuildId, FileRange, Placement};
 
-/// A range of a process's executable memory.
+/// A range of a process's memory: of its executable memory, or a line of its [`AddressSpace`](super::AddressSpace).
 ///
 /// The binary behind it is opened when it is first asked for, and held open from then on.
 #[derive(Debug)]
@@ -61,13 +61,28 @@ impl Mapping {
     /// The binary that is mapped here, opened at the first call; `None` when there is none or it cannot be
     /// opened. A failure that may pass is tried again a second later at the earliest.
     pub fn binary(&self) -> Option<&Arc<Binary>> {
-        self.image().map(|image| &image.binary)
+        let image = self.image().filter(|image| image.missing.is_none())?;
+        Some(&image.binary)
+    }
+
+    /// The binary or, of a core file's binary that is not here, what memory shows of it.
+    pub(crate) fn image_binary(&self) -> Option<&Arc<Binary>> {
+        Some(&self.image()?.binary)
+    }
+
+    /// Where to look for names: the binary or, of a core file's binary that is not here, its debug file.
+    pub(crate) fn symbol_source(&self) -> Option<&Arc<Binary>> {
+        let image = self.image()?;
+        match image.missing {
+            None => Some(&image.binary),
+            Some(_) => image.debug_file.as_ref(),
+        }
     }
 
     /// Why there is no binary, once it was asked for.
     pub fn binary_error(&self) -> Option<Arc<OpenError>> {
         match self.parts.image.get() {
-            Some(Ok(_)) => None,
+            Some(Ok(image)) => image.missing.clone(),
             Some(Err(error)) => Some(Arc::clone(error)),
             None => self.parts.last_failure(),
         }
@@ -75,7 +90,7 @@ impl Mapping {
 
     /// The GNU build-id of the mapped file, not of what is at its path now.
     pub fn build_id(&self) -> Option<&BuildId> {
-        self.binary()?.build_id()
+        self.image()?.binary.build_id()
     }
 
     /// Whether an address lies in the range.
@@ -103,13 +118,20 @@ impl Mapping {
         placement.elf_addr(
             image.binary.segments(),
             address,
-            self.parts.source.shared.page_size,
+            self.parts.source.page_size(),
         )
     }
 
     /// What is to be added, wrapping, to an address as the binary states it to get one of the process.
     pub fn load_bias(&self) -> Option<u64> {
         Some(self.image()?.placement.as_ref()?.load_bias)
+    }
+
+    /// Like [`Self::load_bias`], for a binary that another range of the same file has opened.
+    pub(crate) fn load_bias_of(&self, binary: &Binary) -> Option<u64> {
+        let page_size = self.parts.source.page_size();
+        let placement = Placement::find(binary, self.file_range(), self.siblings(), page_size)?;
+        Some(placement.load_bias)
     }
 
     /// The range that a pprof mapping has to state: the whole executable segment as it was loaded, of which
@@ -126,7 +148,7 @@ impl Mapping {
         let Some(placement) = placement else {
             return own;
         };
-        let page_size = self.parts.source.shared.page_size;
+        let page_size = self.parts.source.page_size();
         let (start, offset) = placement.segment_start(page_size);
         let limit = self
             .siblings()
@@ -167,7 +189,7 @@ impl Mapping {
             start: self.start,
             limit: self.limit,
             offset: self.offset,
-            executable: true,
+            executable: self.permissions.execute,
         }
     }
 
@@ -180,7 +202,7 @@ impl Mapping {
         self.parts.image.get().is_some()
     }
 
-    fn image(&self) -> Option<&Image> {
+    pub(super) fn image(&self) -> Option<&Image> {
         match self.parts.image.get() {
             Some(image) => image.as_ref().ok(),
             None => self.parts.open(self),

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::counters::add;
 use super::error::is_gone;
 use super::image::{Shared, Source};
-use super::maps::parse_maps;
+use super::maps::{Maps, parse_maps};
 use super::procdir::ProcDir;
 use super::{ProcessError, Snapshot};
 
@@ -50,7 +50,7 @@ impl State {
         let mut directory = match ProcDir::open(&shared.proc_root, pid) {
             Ok(directory) => Some(directory),
             Err(errno) if is_gone(errno) => None,
-            Err(errno) => return Err(self.unreadable(shared, pid, errno)),
+            Err(errno) => return Err(unreadable(shared, pid, errno)),
         };
         let unchanged = !self.stale
             && match (&self.known, &directory) {
@@ -76,7 +76,7 @@ impl State {
                     self.known = Known::Gone;
                 }
             }
-            Err(errno) => return Err(self.unreadable(shared, pid, errno)),
+            Err(errno) => return Err(unreadable(shared, pid, errno)),
         }
         self.stale = false;
         self.read = Some((Instant::now(), began.elapsed()));
@@ -91,23 +91,14 @@ impl State {
         pid: u32,
         directory: &mut ProcDir,
     ) -> rustix::io::Result<Snapshot> {
-        let start_time = directory.start_time();
-        let text = directory.maps()?;
+        let (source, maps) = read_maps(shared, pid, directory)?;
         let previous = self
             .known
             .snapshot()
-            .filter(|previous| previous.start_time() == start_time);
-        if text.is_empty() && previous.is_some() {
+            .filter(|previous| previous.start_time() == source.start_time);
+        if maps == Maps::default() && previous.is_some() {
             return Err(Errno::SRCH);
         }
-        let maps = parse_maps(&text);
-        add(&shared.counters.malformed_lines, maps.malformed);
-        add(&shared.counters.empty_ranges, maps.empty);
-        let source = Arc::new(Source {
-            shared: Arc::clone(shared),
-            pid,
-            start_time,
-        });
         let auxv = directory.auxv().unwrap_or_default();
         Ok(Snapshot::new(
             source,
@@ -117,17 +108,30 @@ impl State {
             previous.as_deref(),
         ))
     }
+}
 
-    fn unreadable(&self, shared: &Shared, pid: u32, errno: Errno) -> ProcessError {
-        add(&shared.counters.unreadable, 1);
-        match errno {
-            Errno::ACCESS | Errno::PERM => ProcessError::Denied { pid },
-            errno => ProcessError::Io {
-                pid,
-                source: errno.into(),
-            },
-        }
-    }
+/// Reads the lines of a process that is there, and who it is.
+pub(super) fn read_maps(
+    shared: &Arc<Shared>,
+    pid: u32,
+    directory: &mut ProcDir,
+) -> rustix::io::Result<(Arc<Source>, Maps)> {
+    let start_time = directory.start_time();
+    let maps = parse_maps(&directory.maps()?);
+    add(&shared.counters.malformed_lines, maps.malformed);
+    add(&shared.counters.empty_ranges, maps.empty);
+    let source = Source {
+        shared: Arc::clone(shared),
+        pid,
+        start_time,
+    };
+    Ok((Arc::new(source), maps))
+}
+
+/// Why the lines of a process that is there could not be read.
+pub(super) fn unreadable(shared: &Shared, pid: u32, errno: Errno) -> ProcessError {
+    add(&shared.counters.unreadable, 1);
+    ProcessError::of(pid, errno)
 }
 
 impl Known {

@@ -59,6 +59,7 @@ const ALL_STEPS: &[&str] = &[
     "pprof",
     "output",
     "pipeline",
+    "scan",
     "cli",
 ];
 
@@ -85,11 +86,25 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pprof",
             "output",
             "pipeline",
+            "scan",
             "cli",
         ],
     ),
     ("cgroup", ALL_STEPS),
     ("binary", ALL_STEPS),
+    (
+        "scan",
+        &[
+            "sampler",
+            "unwind",
+            "aggregate",
+            "symbolize",
+            "pprof",
+            "output",
+            "pipeline",
+            "cli",
+        ],
+    ),
     (
         "unwind",
         &[
@@ -115,6 +130,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pprof",
             "output",
             "pipeline",
+            "scan",
             "cli",
         ],
     ),
@@ -126,6 +142,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "symbolize",
             "output",
             "pipeline",
+            "scan",
             "cli",
         ],
     ),
