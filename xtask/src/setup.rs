@@ -75,12 +75,17 @@ const FOR_TESTS: &[Wanted] = &[
 ];
 
 /// The benchmark's Python program needs Debian's Python, whose libraries tell its phases apart; the debug files
-/// of libc are what makes frames in it nameable, for all profilers alike.
+/// of libc are what makes frames in it nameable, for all profilers alike. node is one of the programs whose stacks are
+/// judged.
 const FOR_BENCH: &[Wanted] = &[
     PYTHON,
     Wanted {
         probe: Probe::Path("/usr/lib/debug/.build-id"),
         package: "libc6-dbg",
+    },
+    Wanted {
+        probe: Probe::Program("node"),
+        package: "nodejs",
     },
 ];
 

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
+use regex::bytes::Regex;
 
 use super::build_id::BuildIdArgs;
 use super::core_file::CoreArgs;
 use super::maps::MapsArgs;
 use super::symbols::SymbolsArgs;
 use super::values;
+use crate::labels::LabelSet;
 use crate::symbolize::Detail;
 
 const EXAMPLES: &str = "\
@@ -19,6 +21,8 @@ Examples:
   sudo profiler -p 4711,4712 -d 10s -F 499        two processes, 10 seconds, 499 samples a second
   sudo profiler -o cpu.pb.gz -- ./prog args       a program and its children, until it ends
   sudo profiler -a -d 10s -o - | pprof -top -     every process, to another program
+  sudo profiler --comm '^nginx' -d 10s            processes by name
+  sudo profiler --cgroup system.slice/ssh.service -d 10s
   go tool pprof -top cpu.pb.gz                    look at the result
   profiler build-id /usr/bin/*                    which build each file is of
   sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
@@ -44,26 +48,46 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|unwind-info …",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|unwind-info …",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    group = ArgGroup::new("what").required(true).args(["pid", "all", "command", "generate"]),
+    group = ArgGroup::new("what").required(true).multiple(true)
+        .args(["pid", "tid", "all", "comm", "cgroup", "command", "generate"]),
+    group = ArgGroup::new("parents").multiple(true).args(["pid", "tid", "command"]),
 )]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a flag that can be typed"
 )]
 pub(super) struct Args {
-    /// Profile these processes with all their threads; may be repeated
+    /// Profile these processes with all their threads, those that they start later too; may be repeated. In a pid
+    /// namespace (a container), ids are those of that namespace
     #[arg(short, long, value_name = "PID", value_delimiter = ',', action = ArgAction::Append,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          conflicts_with_all = ["all", "command"], value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) pid: Vec<u32>,
 
-    /// Profile every process of the machine
-    #[arg(short, long)]
+    /// Profile single threads, until they end; may be repeated, and be there beside --pid
+    #[arg(short, long, value_name = "TID", value_delimiter = ',', action = ArgAction::Append,
+          conflicts_with_all = ["all", "command"], value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) tid: Vec<u32>,
+
+    /// Profile every process of the machine; in a pid namespace, every process that can be seen there
+    #[arg(short, long, conflicts_with = "command")]
     pub(super) all: bool,
+
+    /// Profile only processes whose name matches, at the time of each sample: a regular expression that is found anywhere
+    /// in the name of the process as ps -o comm shows it, of at most 15 bytes. By itself, of all processes (-a); beside
+    /// --pid, --tid or a command, of those
+    #[arg(long, value_name = "REGEX", value_parser = values::pattern)]
+    pub(super) comm: Option<Regex>,
+
+    /// Profile only what is in this control group (of version 2) or below, at the time of each sample: a path as in
+    /// /proc/PID/cgroup, or that of its directory in /sys/fs/cgroup; may be repeated, then one of them. By itself, of all
+    /// processes (-a); beside --pid, --tid, --comm or a command, of those
+    #[arg(long, value_name = "PATH", action = ArgAction::Append)]
+    pub(super) cgroup: Vec<PathBuf>,
 
     /// Stop after this time: 5s, 500ms, 2m [default: until Ctrl-C, or until nothing is left to profile].
     /// A command that was started is ended with SIGTERM then
@@ -90,9 +114,32 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOW MUCH", value_enum, default_value_t = Symbolize::Full)]
     pub(super) symbolize: Symbolize,
 
-    /// Do not profile the children of the command
-    #[arg(long, conflicts_with_all = ["pid", "all"])]
+    /// Profile children too, those that are there already and those forked later, and theirs [default for a command].
+    /// With --tid, children and threads that the thread starts from now on
+    #[arg(
+        long,
+        overrides_with = "no_inherit",
+        conflicts_with = "all",
+        requires = "parents"
+    )]
+    pub(super) inherit: bool,
+
+    /// Do not profile children [default for --pid and --tid]
+    #[arg(
+        long,
+        overrides_with = "inherit",
+        conflicts_with = "all",
+        requires = "parents"
+    )]
     pub(super) no_inherit: bool,
+
+    /// Labels of samples, for pprof's -tagfocus, -tagroot and -tagleaf. Each one keeps equal stacks apart, which makes the
+    /// profile larger. pid, tid: process and thread; host_pid: the process's id on the host, where that is another;
+    /// ns_pid: its id in its own pid namespace, likewise; comm, thread: their names; cgroup: control group; container: id
+    /// of the container, from the control group; cpu; state: user or kernel, which of them was interrupted. Also: all,
+    /// none
+    #[arg(long, value_name = "LIST", default_value_t = LabelSet::DEFAULT, value_parser = LabelSet::parse)]
+    pub(super) labels: LabelSet,
 
     /// How stacks of programs are walked
     #[arg(long, value_name = "HOW", value_enum, default_value_t = UnwindBy::Auto)]
@@ -265,7 +312,25 @@ mod tests {
             ("-p x", Err("invalid value 'x'")),
             ("-p 1 -a", Err("cannot be used with")),
             ("-p 1 -- prog", Err("cannot be used with")),
-            ("-p 1 --no-inherit", Err("cannot be used with")),
+            ("-p 1 --no-inherit", Ok(())),
+            ("-p 1 --inherit", Ok(())),
+            ("-p 1 --inherit --no-inherit", Ok(())),
+            ("--inherit -- prog", Ok(())),
+            ("-a --inherit", Err("cannot be used with")),
+            ("--comm x --inherit", Err("--pid <PID>")),
+            ("--tid 7,8 -t 9 -p 1", Ok(())),
+            ("-t 0", Err("0 is not in 1..")),
+            ("-t 1 -a", Err("cannot be used with")),
+            ("-t 1 -- prog", Err("cannot be used with")),
+            ("-a -- prog", Err("cannot be used with")),
+            ("--comm ^a --cgroup x --cgroup /y", Ok(())),
+            ("-a --comm ^a", Ok(())),
+            ("-p 1 --comm ^a", Ok(())),
+            ("--comm a -- prog", Ok(())),
+            ("--comm a(", Err("unclosed group")),
+            ("-a --labels pid,state", Ok(())),
+            ("-a --labels none", Ok(())),
+            ("-a --labels pid,pod", Err("known are pid, host_pid")),
             ("-a -d 5", Err("time unit needed")),
             ("-a -d 0s", Err("longer than nothing")),
             ("-a -F 0", Err("at least 1")),

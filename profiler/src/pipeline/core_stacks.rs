@@ -72,11 +72,6 @@ impl CoreStacks {
             let index = aggregate.mappings.user(pid, main);
             aggregate.mappings.add_main(index);
         }
-        let name = core
-            .name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
         let mut threads = Vec::new();
         let mut positions: HashMap<Frame, usize> = HashMap::new();
         for thread in core.threads() {
@@ -98,10 +93,9 @@ impl CoreStacks {
             let stop = stack.as_ref().map(|stack| stack.stop);
             let trampolines = stack.as_ref().map(trampolines).unwrap_or_default();
             let labels = Labels {
-                pid,
-                tid: thread.tid,
-                comm: name.clone(),
-                thread: String::new(),
+                pid: Some(pid),
+                tid: Some(thread.tid),
+                ..Labels::default()
             };
             aggregate.add(
                 frames.iter().copied(),
@@ -152,17 +146,14 @@ impl CoreStacks {
     /// The profile: one sample for each thread.
     pub(crate) fn profile(&self, core: &CoreFile) -> Vec<u8> {
         let faulting = self.threads.first().map(|first| first.thread.tid);
+        let name = core.name().unwrap_or_default();
+        let name = name.to_string_lossy();
         let signal = core.signal().map(|signal| signal_name(signal.number));
         let labels = |stack: &Counted<'_>| {
-            let mut labels = vec![
-                number("pid", stack.labels.pid),
-                number("tid", stack.labels.tid),
-                text("name", &stack.labels.comm),
-            ];
-            if let Some(signal) = signal
-                .as_ref()
-                .filter(|_| faulting == Some(stack.labels.tid))
-            {
+            let mut labels = vec![text("name", &name)];
+            labels.extend(stack.labels.pid.map(|pid| number("pid", pid)));
+            labels.extend(stack.labels.tid.map(|tid| number("tid", tid)));
+            if let Some(signal) = signal.as_ref().filter(|_| faulting == stack.labels.tid) {
                 labels.push(text("signal", signal));
             }
             if stack.stop == Stop::NoUserStack {
@@ -190,10 +181,12 @@ impl CoreStacks {
     }
 }
 
+/// A trampoline was not called, and neither was what it returns to.
 fn trampolines(stack: &Stack) -> Vec<usize> {
-    let called = stack.frames.iter().skip(1).enumerate();
-    called
-        .filter(|(_, address)| matches!(address, CodeAddr::Exact(_)))
+    let is_exact = |address: &CodeAddr| matches!(address, CodeAddr::Exact(_));
+    let pairs = stack.frames.windows(2).enumerate().skip(1);
+    pairs
+        .filter(|(_, pair)| pair.iter().all(is_exact))
         .map(|(index, _)| index)
         .collect()
 }

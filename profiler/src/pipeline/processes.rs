@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use profiler_common::Stop;
 
+use super::labelling::Labelling;
 use crate::addr::ProcAddr;
-use crate::aggregate::{Aggregate, Frame, Labels};
+use crate::aggregate::{Aggregate, Frame};
+use crate::labels::LabelSet;
 use crate::process::{ProcFs, Resolver, Snapshot};
 use crate::sampler::{Sample, StackCopy};
 
@@ -22,8 +24,9 @@ const SHORTEST_TRUST: Duration = Duration::from_millis(1);
 const FIRST_KERNEL_ADDRESS: u64 = 1 << 63;
 
 /// All processes that have given samples or been asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Processes {
+    labelling: Labelling,
     resolver: Resolver,
     procfs: ProcFs,
     known: HashMap<u32, Known>,
@@ -41,7 +44,6 @@ pub(super) struct Processes {
 #[derive(Debug, Default)]
 struct Known {
     sampled: bool,
-    comm: Option<String>,
     /// What it has mapped, kept until an exec is heard of: samples are looked at up to a tenth of a second late, when the
     /// process may already run another program.
     snapshot: Option<Arc<Snapshot>>,
@@ -67,6 +69,22 @@ impl Known {
 }
 
 impl Processes {
+    /// None yet; samples of those that come get these labels.
+    pub(super) fn new(labels: LabelSet) -> Self {
+        Self {
+            labelling: Labelling::new(labels),
+            resolver: Resolver::default(),
+            procfs: ProcFs::default(),
+            known: HashMap::new(),
+            roots: HashSet::new(),
+            ended: Vec::new(),
+            touched: HashSet::new(),
+            sampled: 0,
+            gone: 0,
+            broken_stacks: 0,
+        }
+    }
+
     /// A process that was asked for: its main binary is the profile's.
     pub(super) fn add_root(&mut self, pid: u32) {
         self.roots.insert(pid);
@@ -108,12 +126,7 @@ impl Processes {
         {
             note_main(pid, snapshot, aggregate);
         }
-        let labels = Labels {
-            pid,
-            tid: sample.tid,
-            comm: self.comm(sample),
-            thread: name(&sample.comm),
-        };
+        let labels = self.labelling.of(sample);
         let kernel = (!sample.kernel.is_empty()).then(|| aggregate.mappings.kernel());
         let mut frames = Vec::with_capacity(sample.kernel.len() + sample.user.len());
         frames.extend(sample.kernel.iter().map(|address| Frame {
@@ -152,6 +165,7 @@ impl Processes {
     /// A process runs another program: nothing that was known of its memory holds any more.
     pub(super) fn executed(&mut self, pid: u32, aggregate: &mut Aggregate) {
         self.resolver.invalidate(pid);
+        self.labelling.forget(pid);
         if let Some(known) = self.known.get_mut(&pid) {
             *known = Known {
                 sampled: known.sampled,
@@ -214,6 +228,7 @@ impl Processes {
         for pid in &gone {
             self.known.remove(pid);
             self.resolver.invalidate(*pid);
+            self.labelling.forget(*pid);
         }
         gone
     }
@@ -232,7 +247,7 @@ impl Processes {
 impl Processes {
     /// What the resolver met that a user should know, one sentence each.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.labelling.notes();
         notes.extend(
             self.resolver
                 .take_warning()
@@ -300,21 +315,6 @@ impl Processes {
         }
         known.snapshot.clone().or_else(|| known.inherited.clone())
     }
-
-    /// Name of the process; that of the sampled thread when the process cannot be asked any more.
-    fn comm(&mut self, sample: &Sample) -> String {
-        let procfs = &self.procfs;
-        let known = self.known.entry(sample.pid).or_default();
-        known
-            .comm
-            .get_or_insert_with(|| {
-                procfs.name(sample.pid).map_or_else(
-                    || name(&sample.comm),
-                    |comm| comm.to_string_lossy().into_owned(),
-                )
-            })
-            .clone()
-    }
 }
 
 fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
@@ -341,26 +341,4 @@ fn trust(snapshot: &Snapshot, sample: &Sample) -> Option<Duration> {
     // The walk itself met an address that was not mapped when it got its tables: not junk, but a new library.
     let by_tables = sample.stop == Stop::NoMapping;
     (!all_known).then_some(if by_tables { Duration::ZERO } else { TRUST })
-}
-
-/// A task's name up to its first zero; bytes that are not UTF-8 are replaced.
-fn name(comm: &[u8]) -> String {
-    let length = comm
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..length]).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Names end at the first zero and are always text.
-    #[test]
-    fn task_names() {
-        assert_eq!(name(b"worker\0\0\0"), "worker");
-        assert_eq!(name(b"fifteen bytes!!!"), "fifteen bytes!!!");
-        assert_eq!(name(b"\xff\0"), "\u{fffd}");
-    }
 }

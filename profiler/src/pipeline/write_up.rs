@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use profiler_common::Stop;
-
+use super::label_text;
 use crate::addr::{ElfAddr, ProcAddr};
 use crate::aggregate::{Aggregate, Counted, Frame, MappingIndex, Place};
 use crate::config::Config;
@@ -44,7 +43,7 @@ pub(super) fn write_up(
         duration_ns: summary.elapsed.as_nanos() as u64,
         comments: comments(config, &places, summary),
     };
-    let profile = build(header, aggregate, &names, labels);
+    let profile = build(header, aggregate, &names, label_text::labels);
     let corrections = profile.corrections();
     if corrections != pprof::Corrections::default() {
         summary
@@ -223,22 +222,6 @@ fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfA
     }
 }
 
-fn labels(stack: &Counted<'_>) -> Vec<Label> {
-    let number = |key: &str, value: u32| Label::Num(key.to_owned(), value.into(), String::new());
-    let text = |key: &str, value: &str| Label::Str(key.to_owned(), value.to_owned());
-    let mut labels = vec![
-        number("pid", stack.labels.pid),
-        number("tid", stack.labels.tid),
-        text("comm", &stack.labels.comm),
-        text("thread", &stack.labels.thread),
-    ];
-    // A stack that lacks its outer frames must not look like a whole one.
-    if !stack.stop.is_complete() && stack.stop != Stop::NoUserStack {
-        labels.push(text("truncated", stack.stop.text()));
-    }
-    labels
-}
-
 fn lines(named: &Named) -> Vec<Line<'_>> {
     named
         .iter()
@@ -368,6 +351,7 @@ fn comments(config: &Config, places: &[&Place], summary: &Summary) -> Vec<String
             config.frequency_hz
         ),
     ];
+    comments.extend(config.selection());
     comments.extend(summary.comments());
     let mut deleted: Vec<String> = places
         .iter()

@@ -129,7 +129,7 @@ impl Newcomers {
 
 fn connect(procfs: &ProcFs) -> rustix::io::Result<OwnedFd> {
     // Elsewhere the kernel takes the subscription and sends nothing.
-    if !procfs.has_kernel_pids() {
+    if procfs.pid_namespace().is_some() {
         return Err(Errno::NOTSUP);
     }
     let socket = socket_with(

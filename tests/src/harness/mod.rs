@@ -3,6 +3,7 @@
 //! Where things are comes from the environment that `cargo xtask test` sets; without it, from the folders beside the
 //! running test. What a profile ought to hold is left to [`crate::cases`].
 
+mod cgroup;
 mod core_dump;
 mod machine;
 mod recording;
@@ -13,6 +14,7 @@ mod target;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use cgroup::{Cgroup, enter};
 pub(crate) use core_dump::{CoreReport, gdb_core, gdb_stacks, kernel_core};
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};

@@ -50,6 +50,19 @@ const HOMES: &[Home] = &[
     },
 ];
 
+/// What a module must not know that stands beside the line and serves it.
+const ALL_STEPS: &[&str] = &[
+    "sampler",
+    "process",
+    "aggregate",
+    "symbolize",
+    "pprof",
+    "output",
+    "pipeline",
+    "scan",
+    "cli",
+];
+
 /// The modules, and which others each must not know: those on its left and those far on its right.
 const ARROWS: &[(&str, &[&str])] = &[
     (
@@ -77,20 +90,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cli",
         ],
     ),
-    (
-        "binary",
-        &[
-            "sampler",
-            "process",
-            "aggregate",
-            "symbolize",
-            "pprof",
-            "output",
-            "pipeline",
-            "scan",
-            "cli",
-        ],
-    ),
+    ("cgroup", ALL_STEPS),
+    ("binary", ALL_STEPS),
     (
         "scan",
         &[

@@ -11,6 +11,7 @@ const PLACES: &[&str] = &[
     "profiler/src/launch.rs",
     "profiler/src/sampler/mapped.rs",
     "tests/programs/phases.rs",
+    "tests/programs/stacks.rs",
 ];
 
 /// How far above an `unsafe` its reason may begin.

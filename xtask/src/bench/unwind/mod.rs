@@ -6,7 +6,7 @@ mod loss;
 mod memory;
 mod pair;
 mod rows;
-mod walks;
+pub(super) mod walks;
 
 use std::path::PathBuf;
 
