@@ -51,6 +51,7 @@ const OTHERS: &[Other] = &[
     (unwind::NAME, unwind::run),
     (accuracy::NAME, accuracy::run),
     (commands::NAME, commands::run),
+    (core::NAME, core::run),
 ];
 
 /// `cargo xtask bench [OPTIONS]`.
@@ -64,11 +65,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         && let Some((_, run)) = OTHERS.iter().find(|(name, _)| name == first)
     {
         return run(rest);
-    }
-    if let Some((first, rest)) = arguments.split_first()
-        && first == core::NAME
-    {
-        return core::run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {

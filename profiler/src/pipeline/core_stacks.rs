@@ -146,14 +146,20 @@ impl CoreStacks {
     /// The profile: one sample for each thread.
     pub(crate) fn profile(&self, core: &CoreFile) -> Vec<u8> {
         let faulting = self.threads.first().map(|first| first.thread.tid);
-        let name = core.name().unwrap_or_default();
-        let name = name.to_string_lossy();
         let signal = core.signal().map(|signal| signal_name(signal.number));
+        let name = core.name().unwrap_or_default();
         let labels = |stack: &Counted<'_>| {
-            let mut labels = vec![text("name", &name)];
-            labels.extend(stack.labels.pid.map(|pid| number("pid", pid)));
-            labels.extend(stack.labels.tid.map(|tid| number("tid", tid)));
-            if let Some(signal) = signal.as_ref().filter(|_| faulting == stack.labels.tid) {
+            let Labels { pid, tid, .. } = stack.labels;
+            let ids = [("pid", pid), ("tid", tid)];
+            let ids = ids.into_iter();
+            let mut labels: Vec<Label> = ids
+                .filter_map(|(key, id)| Some(number(key, (*id)?)))
+                .collect();
+            labels.push(text("name", &name.to_string_lossy()));
+            if let Some(signal) = signal
+                .as_ref()
+                .filter(|_| tid.is_some() && faulting == *tid)
+            {
                 labels.push(text("signal", signal));
             }
             if stack.stop == Stop::NoUserStack {
