@@ -2,11 +2,12 @@
 //!
 //! Under sudo the command runs as the user who called sudo. How it is sampled is left to the pipeline.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::thread::JoinHandle;
 
@@ -70,12 +71,15 @@ impl HeldCommand {
         let caller = caller.cloned();
         let mut pid_writer = File::from(pid_writer);
         let mut release_reader = File::from(release_reader);
+        let name = task_name(program);
         let hold_back = move || {
+            // Samples of it before its exec have this name, as they have after.
+            rustix::thread::set_name(&name)?;
             pid_writer.write_all(&std::process::id().to_ne_bytes())?;
             release_reader.read_exact(&mut [0])?;
             caller.as_ref().map_or(Ok(()), Caller::become_caller)
         };
-        // SAFETY: between fork and exec only system calls are made: write, read, setgroups, setgid, setuid.
+        // SAFETY: between fork and exec only system calls are made: prctl, write, read, setgroups, setgid, setuid.
         // Nothing is allocated and no lock is taken.
         unsafe { process.pre_exec(hold_back) };
         let typed = program.clone();
@@ -105,6 +109,13 @@ impl HeldCommand {
         self.release.write_all(&[1])?;
         started(self.spawning.join(), program.clone())
     }
+}
+
+/// What the kernel will name the process: the last part of the program's path, cut to 15 bytes by the kernel.
+fn task_name(program: &OsStr) -> CString {
+    let name = Path::new(program).file_name().unwrap_or(program);
+    // A program whose name has a zero in it cannot be started anyway.
+    CString::new(name.as_encoded_bytes()).unwrap_or_default()
 }
 
 fn started(
@@ -137,6 +148,8 @@ mod tests {
         let pid = held.pid();
         assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
         assert!(!witness.exists());
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+        assert_eq!(name, "sh\n");
         let mut child = held.release(&command[0]).unwrap();
         assert!(child.wait().unwrap().success());
         let told = std::fs::read_to_string(witness).unwrap();

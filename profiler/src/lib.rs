@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Two of the steps are useful by themselves and are this crate's public interface for other programs:
-//! [`process`] turns a process id and an address into a mapping, and [`binary`] knows what an ELF file
-//! says about itself (its build-id, its symbols, and how file offsets relate to the addresses it was linked at).
+//! [`process`] turns a process id and an address into a mapping (and does so for core files), and [`binary`] knows
+//! what an ELF file says about itself (its build-id, its symbols, and how file offsets relate to the addresses it was
+//! linked at).
 //! [`scan`] joins both the other way round: it finds where a symbol is in every running process.
 //! The other modules serve the `profiler` program.
 

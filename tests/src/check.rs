@@ -74,7 +74,7 @@ pub struct Sample {
     pub stack: Vec<Frame>,
     /// Number of samples.
     pub count: i64,
-    /// CPU time that they stand for.
+    /// CPU time that they stand for; 0 for the threads of a core file.
     pub nanoseconds: i64,
     /// Text labels, and numbers as text, by key.
     pub labels: BTreeMap<String, String>,
@@ -111,7 +111,7 @@ impl CheckedProfile {
                 .map(|&id| self.frame(id))
                 .collect(),
             count: sample.value[0],
-            nanoseconds: sample.value[1],
+            nanoseconds: sample.value.get(1).copied().unwrap_or_default(),
             labels: sample.label.iter().map(|label| self.label(label)).collect(),
         });
         samples.collect()
@@ -131,7 +131,7 @@ impl CheckedProfile {
         self.message
             .sample
             .iter()
-            .map(|sample| sample.value[1])
+            .filter_map(|sample| sample.value.get(1))
             .sum()
     }
 

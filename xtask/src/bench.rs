@@ -8,6 +8,7 @@ mod accuracy;
 mod background;
 mod bpf_cost;
 mod commands;
+mod core;
 mod figures;
 mod files;
 mod judge;
@@ -43,6 +44,16 @@ use report::{About, Found, Measured, Results};
 use sysctl::Setting;
 use workload::Workload;
 
+/// A benchmark of something else, asked for by its name.
+type Other = (&'static str, fn(&[String]) -> Result<()>);
+
+const OTHERS: &[Other] = &[
+    (unwind::NAME, unwind::run),
+    (accuracy::NAME, accuracy::run),
+    (commands::NAME, commands::run),
+    (core::NAME, core::run),
+];
+
 /// `cargo xtask bench [OPTIONS]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some((first, rest)) = arguments.split_first()
@@ -51,19 +62,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         return measure::run_between(rest);
     }
     if let Some((first, rest)) = arguments.split_first()
-        && first == unwind::NAME
+        && let Some((_, run)) = OTHERS.iter().find(|(name, _)| name == first)
     {
-        return unwind::run(rest);
-    }
-    if let Some((first, rest)) = arguments.split_first()
-        && first == commands::NAME
-    {
-        return commands::run(rest);
-    }
-    if let Some((first, rest)) = arguments.split_first()
-        && first == accuracy::NAME
-    {
-        return accuracy::run(rest);
+        return run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {

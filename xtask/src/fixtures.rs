@@ -50,6 +50,7 @@ const STACKS_LIB: &[&str] = &["stacks_lib.c", "target.h"];
 const STACKS_CPP: &[&str] = &["stacks.cpp", "target.h"];
 const STACKS_RS: &[&str] = &["stacks.rs"];
 const STACKS_GO: &[&str] = &["stacks.go"];
+const CRASH: &[&str] = &["crash.c"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
 const PHASES_RS: &[&str] = &["phases.rs"];
 const PHASES_GO: &[&str] = &["phases.go"];
@@ -106,6 +107,7 @@ const VARIANTS: &[Variant] = &[
     c("exec_chain-fp", EXEC_CHAIN, "-g"),
     c("deep-fp", DEEP, "-g"),
     c("vdso-fp", VDSO, "-g"),
+    c("crash", CRASH, "-g -pthread"),
     c("hostile", HOSTILE, "-g"),
     c("hostile-no-file", HOSTILE, "-g -DIN_NO_FILE"),
     c("many_mappings", MANY_MAPPINGS, "-g"),

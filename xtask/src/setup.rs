@@ -40,8 +40,8 @@ const PYTHON: Wanted = Wanted {
     package: "python3",
 };
 
-/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils; gdb says
-/// where the variables of a Python are.
+/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils; gdb makes
+/// and reads core files, and says where the variables of a Python are.
 const FOR_TESTS: &[Wanted] = &[
     Wanted {
         probe: Probe::Program("gdb"),

@@ -2,12 +2,10 @@
 //!
 //! The structures are the `object` crate's. Reading them is done here because the source need not be a
 //! file that could be mapped: a process's memory and a core file come the same way, and no count or size
-//! that a file claims may decide how much memory is taken. Notes are left to `notes`.
+//! that a file claims may decide how much memory is taken. Notes are left to `notes`, and what the segments of
+//! a core file mean to [`crate::process`].
 
-use object::elf::{
-    ET_DYN, FileHeader32, FileHeader64, PF_X, PN_XNUM, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE,
-    SHT_NOTE,
-};
+use object::elf::{ET_DYN, FileHeader32, FileHeader64, PF_X, PN_XNUM, SHT_NOTE};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, elf};
 
@@ -15,6 +13,13 @@ use super::read_at::read_exact;
 use super::table::{Table, read_struct, read_table};
 use super::{BinaryError, ReadAt, Segment};
 use crate::addr::{ElfAddr, FileOffset};
+
+/// Kinds of program header (`p_type`, System V gABI, "Program Header").
+pub(crate) const PT_LOAD: u32 = elf::PT_LOAD.0;
+pub(crate) const PT_NOTE: u32 = elf::PT_NOTE.0;
+pub(crate) const PT_DYNAMIC: u32 = elf::PT_DYNAMIC.0;
+const PT_INTERP: u32 = elf::PT_INTERP.0;
+const PT_GNU_EH_FRAME: u32 = elf::PT_GNU_EH_FRAME.0;
 
 /// More loadable segments than any tool writes. What lies beyond is ignored, so that hostile files cannot
 /// make the search for a mapping's segment expensive.
@@ -62,13 +67,42 @@ pub(super) struct Headers {
     pub(super) entry: ElfAddr,
     pub(super) segments: Vec<Segment>,
     pub(super) notes: Vec<NoteRegion>,
+    /// Where the index of the unwind information is (`PT_GNU_EH_FRAME`).
+    pub(super) unwind_index: Option<ElfAddr>,
     /// What the dynamic loader reads (`PT_DYNAMIC`).
     pub(super) dynamic: Option<Region>,
     sections: Table,
 }
 
-impl Headers {
-    pub(super) fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
+/// What the ELF header says, and where the tables are that it speaks of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) endian: Endianness,
+    /// 64-bit class.
+    pub(crate) is_64: bool,
+    /// `e_type`.
+    pub(crate) kind: u16,
+    pub(crate) machine: u16,
+    pub(crate) entry: u64,
+    programs: Table,
+    sections: Table,
+}
+
+/// One program header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Program {
+    /// `p_type`.
+    pub(crate) kind: u32,
+    pub(crate) flags: u32,
+    pub(crate) offset: u64,
+    pub(crate) vaddr: u64,
+    pub(crate) file_size: u64,
+    pub(crate) mem_size: u64,
+    pub(crate) align: u64,
+}
+
+impl Identity {
+    pub(crate) fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
         let mut ident = [0; 16];
         match read_exact(source, 0, &mut ident[..4], "ELF header") {
             Err(BinaryError::Truncated(_)) => return Err(BinaryError::NotElf),
@@ -84,10 +118,63 @@ impl Headers {
             _ => return Err(BinaryError::Malformed("ELF byte order")),
         };
         match ident[4] {
-            1 => read_class::<FileHeader32<Endianness>>(source, endian),
-            2 => read_class::<FileHeader64<Endianness>>(source, endian),
+            1 => identify::<FileHeader32<Endianness>>(source, endian),
+            2 => identify::<FileHeader64<Endianness>>(source, endian),
             _ => Err(BinaryError::Malformed("ELF class")),
         }
+    }
+
+    /// Shows each program header to `visit`, those before a damage as well.
+    pub(crate) fn programs(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        visit: impl FnMut(Program),
+    ) -> Result<(), BinaryError> {
+        if self.is_64 {
+            programs::<FileHeader64<Endianness>>(source, self, visit)
+        } else {
+            programs::<FileHeader32<Endianness>>(source, self, visit)
+        }
+    }
+}
+
+impl Headers {
+    pub(super) fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
+        let identity = Identity::read(source)?;
+        let mut headers = Self {
+            endian: identity.endian,
+            is_64: identity.is_64,
+            is_dyn: identity.kind == ET_DYN.0,
+            has_interpreter: false,
+            machine: identity.machine,
+            entry: ElfAddr(identity.entry),
+            segments: Vec::new(),
+            notes: Vec::new(),
+            unwind_index: None,
+            dynamic: None,
+            sections: identity.sections,
+        };
+        identity.programs(source, |program| match program.kind {
+            PT_LOAD if headers.segments.len() < MAX_SEGMENTS => {
+                headers.segments.push(program.segment());
+            }
+            PT_NOTE => headers.notes.push(NoteRegion {
+                offset: program.offset,
+                vaddr: program.vaddr,
+                size: program.file_size,
+                align: program.align,
+            }),
+            PT_DYNAMIC => {
+                headers.dynamic = Some(Region {
+                    offset: program.offset,
+                    size: program.file_size,
+                });
+            }
+            PT_INTERP => headers.has_interpreter = true,
+            PT_GNU_EH_FRAME => headers.unwind_index = Some(ElfAddr(program.vaddr)),
+            _ => {}
+        })?;
+        Ok(headers)
     }
 
     /// The note sections, which some linkers make where no program header points (Go's, for its build-id).
@@ -153,56 +240,57 @@ impl Headers {
     }
 }
 
-fn read_class<Elf: FileHeader<Endian = Endianness>>(
+fn identify<Elf: FileHeader<Endian = Endianness>>(
     source: &(impl ReadAt + ?Sized),
     endian: Endianness,
-) -> Result<Headers, BinaryError> {
+) -> Result<Identity, BinaryError> {
     let header: Elf = read_struct(source, 0, "ELF header")?;
     let (programs, sections) = tables(source, &header, endian)?;
-    let mut headers = Headers {
+    Ok(Identity {
         endian,
         is_64: header.is_type_64(),
-        is_dyn: header.e_type(endian) == ET_DYN,
-        has_interpreter: false,
+        kind: header.e_type(endian).0,
         machine: header.e_machine(endian).0,
-        entry: ElfAddr(header.e_entry(endian).into()),
-        segments: Vec::new(),
-        notes: Vec::new(),
-        dynamic: None,
+        entry: header.e_entry(endian).into(),
+        programs,
         sections,
-    };
-    read_table::<Elf::ProgramHeader>(source, programs, "program headers", |program| match program
-        .p_type(endian)
-    {
-        PT_LOAD if headers.segments.len() < MAX_SEGMENTS => {
-            headers.segments.push(segment(program, endian));
-        }
-        PT_NOTE => headers.notes.push(NoteRegion {
-            offset: program.p_offset(endian).into(),
-            vaddr: program.p_vaddr(endian).into(),
-            size: program.p_filesz(endian).into(),
-            align: program.p_align(endian).into(),
-        }),
-        PT_DYNAMIC => {
-            headers.dynamic = Some(Region {
-                offset: program.p_offset(endian).into(),
-                size: program.p_filesz(endian).into(),
-            });
-        }
-        PT_INTERP => headers.has_interpreter = true,
-        _ => {}
-    })?;
-    Ok(headers)
+    })
 }
 
-fn segment<P: ProgramHeader<Endian = Endianness>>(program: &P, endian: Endianness) -> Segment {
-    Segment {
-        offset: FileOffset(program.p_offset(endian).into()),
-        vaddr: ElfAddr(program.p_vaddr(endian).into()),
-        file_size: program.p_filesz(endian).into(),
-        mem_size: program.p_memsz(endian).into(),
-        align: program.p_align(endian).into(),
-        executable: program.p_flags(endian).0 & PF_X.0 != 0,
+fn programs<Elf: FileHeader<Endian = Endianness>>(
+    source: &(impl ReadAt + ?Sized),
+    identity: &Identity,
+    mut visit: impl FnMut(Program),
+) -> Result<(), BinaryError> {
+    let endian = identity.endian;
+    read_table::<Elf::ProgramHeader>(source, identity.programs, "program headers", |program| {
+        visit(Program {
+            kind: program.p_type(endian).0,
+            flags: program.p_flags(endian).0,
+            offset: program.p_offset(endian).into(),
+            vaddr: program.p_vaddr(endian).into(),
+            file_size: program.p_filesz(endian).into(),
+            mem_size: program.p_memsz(endian).into(),
+            align: program.p_align(endian).into(),
+        });
+    })
+}
+
+impl Program {
+    pub(crate) fn is_executable(&self) -> bool {
+        self.flags & PF_X.0 != 0
+    }
+
+    /// The header as that of a loadable segment.
+    pub(crate) fn segment(&self) -> Segment {
+        Segment {
+            offset: FileOffset(self.offset),
+            vaddr: ElfAddr(self.vaddr),
+            file_size: self.file_size,
+            mem_size: self.mem_size,
+            align: self.align,
+            executable: self.is_executable(),
+        }
     }
 }
 

@@ -1,4 +1,6 @@
 //! ELF files made field by field for tests, so that a test shows the layout it checks.
+//!
+//! Long because it has a method for each part of a file that some test varies.
 
 use rustix::fs::{Mode, OFlags};
 
@@ -20,6 +22,7 @@ pub(crate) struct Elf {
     pub(crate) is_64: bool,
     pub(crate) big: bool,
     pub(crate) e_type: u16,
+    pub(crate) machine: u16,
     /// Program headers counted in the first section, as when there are 65,535 or more.
     pub(crate) extended_counts: bool,
     pub(crate) section_headers: bool,
@@ -80,6 +83,7 @@ impl Elf {
             is_64: true,
             big: false,
             e_type: 3,
+            machine: 62,
             extended_counts: false,
             section_headers: true,
             programs: Vec::new(),
@@ -119,6 +123,30 @@ impl Elf {
             align,
         });
         self
+    }
+
+    /// Memory as a core file has it: these bytes, and nothing of what is behind them up to `mem_size`.
+    pub(crate) fn dumped(mut self, flags: u32, vaddr: u64, bytes: &[u8], mem_size: u64) -> Self {
+        let offset = self.append(bytes);
+        self = self.load(flags, offset, vaddr, bytes.len() as u64);
+        if let Some(last) = self.programs.last_mut() {
+            last.mem_size = mem_size;
+        }
+        self
+    }
+
+    /// A number as wide as an address, in this file's byte order.
+    pub(crate) fn address(&self, value: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.word(&mut out, value);
+        out
+    }
+
+    /// A number of so many bytes, in this file's byte order.
+    pub(crate) fn number(&self, value: u64, size: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.put(&mut out, value, size);
+        out
     }
 
     /// Gives the last segment more memory than bytes in the file.
@@ -273,7 +301,7 @@ impl Elf {
             sections = 0;
         }
         self.put(&mut out, self.e_type.into(), 2);
-        self.put(&mut out, 62, 2);
+        self.put(&mut out, self.machine.into(), 2);
         self.put(&mut out, 1, 4);
         self.word(&mut out, 0x1040);
         self.word(&mut out, header_size);

@@ -58,6 +58,23 @@ impl Binary {
         Self::from_file(file, name)
     }
 
+    /// Keeps what memory shows of a file that itself is not there: its headers and what was loaded behind them.
+    /// The ids were found there, since the notes need not lie where the file has them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_image`].
+    pub(crate) fn from_loaded(
+        image: &[u8],
+        path: &Path,
+        build_ids: BuildIds,
+    ) -> Result<Self, BinaryError> {
+        let mut binary = Self::from_image(image, "loaded")?;
+        binary.path = path.to_owned();
+        binary.build_ids = build_ids;
+        Ok(binary)
+    }
+
     fn from_parts(file: File, path: PathBuf, stat: &Stat) -> Result<Self, BinaryError> {
         let headers = Headers::read(&file)?;
         // A damaged note costs the id, not the names that the file can still give.
@@ -99,6 +116,11 @@ impl Binary {
         self.build_ids.gnu.as_ref()
     }
 
+    /// All build-ids of the file.
+    pub(crate) fn build_ids(&self) -> &BuildIds {
+        &self.build_ids
+    }
+
     /// The Go build id, if the file has one: the text that `go tool buildid` prints.
     pub fn go_build_id(&self) -> Option<&[u8]> {
         self.build_ids.go.as_deref()
@@ -122,6 +144,11 @@ impl Binary {
     /// Whether it is of the 64-bit class.
     pub fn is_64_bit(&self) -> bool {
         self.headers.is_64
+    }
+
+    /// Where the index of its unwind information is, `.eh_frame_hdr`: what leads to it in memory.
+    pub(crate) fn unwind_index(&self) -> Option<ElfAddr> {
+        self.headers.unwind_index
     }
 
     /// `e_machine`: the instruction set, numbered as in `elf.h`.

@@ -42,12 +42,16 @@ mod tests;
 
 pub use build_id::{BuildId, ParseBuildIdError};
 pub use cache::BinaryCache;
+pub(crate) use elf::{Identity, PT_DYNAMIC, PT_LOAD, PT_NOTE, Program};
 pub use error::BinaryError;
 pub use file::FileId;
 pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id, read_build_ids};
 pub use image::Binary;
+pub(crate) use notes::Notes;
 pub(crate) use open::{open_regular, open_regular_at};
 pub(crate) use placement::{FileRange, Placement};
 pub use read_at::ReadAt;
+
 pub use segment::{AddressMapper, Segment};
+pub(crate) use segment::{page_ceil, page_floor};
 pub use symbols::{Symbol, SymbolPattern, SymbolType, SymbolVersion, find_symbols};

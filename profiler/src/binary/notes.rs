@@ -12,27 +12,34 @@ use super::{BinaryError, ReadAt};
 /// `namesz`, `descsz` and `type`, four bytes each in both ELF classes.
 const HEADER_SIZE: u64 = 12;
 /// Longer than the owner's name of any note that is looked for here; a longer name is read up to here.
-const NAME_SIZE: usize = 8;
+const NAME_SIZE: usize = 16;
 
 /// One note, its descriptor not read yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Note {
+pub(crate) struct Note {
     name: [u8; NAME_SIZE],
     name_size: u64,
-    pub(super) kind: u32,
-    pub(super) desc_offset: u64,
-    pub(super) desc_size: u64,
+    pub(crate) kind: u32,
+    pub(crate) desc_offset: u64,
+    pub(crate) desc_size: u64,
 }
 
 impl Note {
     /// Whether the owner's name is exactly this; the final NUL that the specification asks for is given too.
-    pub(super) fn has_name(&self, name: &[u8]) -> bool {
+    pub(crate) fn has_name(&self, name: &[u8]) -> bool {
         self.name_size == name.len() as u64 && self.name.get(..name.len()) == Some(name)
+    }
+
+    /// The owner's name without its final NUL; cut off if it is longer than any known one.
+    pub(crate) fn name(&self) -> &[u8] {
+        let known = self.name_size.min(NAME_SIZE as u64) as usize;
+        let name = &self.name[..known];
+        name.split(|byte| *byte == 0).next().unwrap_or_default()
     }
 }
 
 /// The notes of one region of `source`, in order; ends at the first error.
-pub(super) struct Notes<'a, R: ?Sized> {
+pub(crate) struct Notes<'a, R: ?Sized> {
     source: &'a R,
     endian: Endianness,
     align: u64,
@@ -45,7 +52,7 @@ pub(super) struct Notes<'a, R: ?Sized> {
 impl<'a, R: ReadAt + ?Sized> Notes<'a, R> {
     /// `align` is the region's `p_align` or `sh_addralign`. Everything but 8 means 4: notes are only ever
     /// padded to one of these, but linkers write 0, 1 or 2 as well.
-    pub(super) fn new(
+    pub(crate) fn new(
         source: &'a R,
         endian: Endianness,
         start: u64,

@@ -8,10 +8,12 @@ use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
 use regex::bytes::Regex;
 
 use super::build_id::BuildIdArgs;
+use super::core_file::CoreArgs;
 use super::maps::MapsArgs;
 use super::symbols::SymbolsArgs;
 use super::values;
 use crate::labels::LabelSet;
+use crate::symbolize::Detail;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +26,8 @@ Examples:
   go tool pprof -top cpu.pb.gz                    look at the result
   profiler build-id /usr/bin/*                    which build each file is of
   sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
-  sudo profiler symbols _PyRuntime                where the symbol is in every running process";
+  sudo profiler symbols _PyRuntime                where the symbol is in every running process
+  profiler core core.4711 -o stacks.pb.gz         stacks of a program that died, as a report and as a profile";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -187,6 +190,9 @@ pub(super) enum Inspect {
     /// Print what a process has mapped: by default the executable mappings as a profile has them, the main binary first
     Maps(MapsArgs),
 
+    /// Print what a core file is of, its modules, and the stack of each thread; write them as a profile
+    Core(CoreArgs),
+
     /// Print where a symbol is in every running process: address, size, type, name and file
     Symbols(SymbolsArgs),
 
@@ -210,6 +216,16 @@ pub(super) enum Symbolize {
     Functions,
     /// Functions, inlined calls, files and lines, from debug information too
     Full,
+}
+
+impl From<Symbolize> for Detail {
+    fn from(symbolize: Symbolize) -> Self {
+        match symbolize {
+            Symbolize::None => Self::None,
+            Symbolize::Functions => Self::Functions,
+            Symbolize::Full => Self::Full,
+        }
+    }
 }
 
 /// How stacks of programs are walked.
@@ -284,6 +300,12 @@ mod tests {
             ("symbols main -p 1,2 -p 3 --path lib*.so --follow", Ok(())),
             ("symbols main --path [", Err("unclosed character class")),
             ("symbols", Err("<NAME>")),
+            ("core core.1 --exe prog -o stacks.pb.gz --json", Ok(())),
+            (
+                "core core.1 --sysroot / --debug-dir a --debug-dir b",
+                Ok(()),
+            ),
+            ("core", Err("<FILE>")),
             ("-a unwind-info /bin/true", Err("unexpected argument")),
             ("", Err("required")),
             ("-p 0", Err("0 is not in 1..")),

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::inputs::{Inputs, in_a_line, print, print_json};
 use crate::binary::{self, BuildIds};
-use crate::process::{Mapping, Resolver};
+use crate::process::{CoreFile, FileState, Mapping, Resolver, Search};
 
 /// What can be typed behind `build-id`.
 #[derive(Args, Clone, Debug)]
-#[command(group = ArgGroup::new("inputs").required(true).args(["files", "pid"]))]
+#[command(group = ArgGroup::new("inputs").required(true).args(["files", "pid", "core"]))]
 pub(super) struct BuildIdArgs {
     /// ELF files
     #[arg(value_name = "FILE")]
@@ -23,6 +23,10 @@ pub(super) struct BuildIdArgs {
     /// The files that this process has mapped, and its vDSO
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
+
+    /// What this core file has mapped, by the memory in it where the files are not here
+    #[arg(long, value_name = "FILE")]
+    core: Option<PathBuf>,
 
     /// Print one JSON document: a list of objects with path, gnu, go and error
     #[arg(long)]
@@ -37,9 +41,10 @@ struct Row {
 
 /// Prints a line for each input that could be read.
 pub(super) fn run(args: &BuildIdArgs) -> Result<ExitCode> {
-    let rows = match args.pid {
-        Some(pid) => of_process(&Resolver::new(), pid)?,
-        None => args.files.iter().map(|path| of_file(path)).collect(),
+    let rows = match (args.pid, &args.core) {
+        (Some(pid), _) => of_process(&Resolver::new(), pid)?,
+        (None, Some(path)) => of_core(path)?,
+        (None, None) => args.files.iter().map(|path| of_file(path)).collect(),
     };
     let mut inputs = Inputs::default();
     for error in rows.iter().filter_map(|row| row.ids.as_ref().err()) {
@@ -81,6 +86,37 @@ fn of_process(resolver: &Resolver, pid: u32) -> Result<Vec<Row>> {
         .into_iter()
         .filter_map(|mapping| of_mapping(pid, mapping))
         .collect())
+}
+
+/// A row for each program and library of a core file, the main binary first.
+fn of_core(path: &Path) -> Result<Vec<Row>> {
+    let core = CoreFile::open(path, &Search::default())
+        .with_context(|| format!("failed to read {}", in_a_line(path)))?;
+    for damage in core.damages() {
+        log::warn!("{}: {damage}", in_a_line(path));
+    }
+    let mut modules: Vec<_> = core.modules().iter().collect();
+    modules.sort_by_key(|module| !module.is_main);
+    let rows = modules.into_iter().map(|module| {
+        let ids = BuildIds {
+            gnu: module.build_id().cloned(),
+            go: module.go_build_id().map(Box::from),
+        };
+        Row {
+            path: module.path.to_path_buf(),
+            // Without ELF header in the memory that was dumped nothing can be said of the ids.
+            ids: match &module.file {
+                FileState::Missing(missing) if module.load_bias.is_none() => {
+                    Err(Error::msg(missing.why.to_string()).context(format!(
+                        "failed to read the build-id of {}, which was not dumped",
+                        in_a_line(&module.path)
+                    )))
+                }
+                _ => Ok(ids),
+            },
+        }
+    });
+    Ok(rows.collect())
 }
 
 fn of_mapping(pid: u32, mapping: &Mapping) -> Option<Row> {

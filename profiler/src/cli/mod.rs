@@ -4,6 +4,8 @@
 
 mod args;
 mod build_id;
+mod core_file;
+mod core_report;
 mod generate;
 mod inputs;
 mod log_format;
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
     let result = match (args.generate, &args.inspect) {
         (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
         (None, Some(Inspect::BuildId(args))) => build_id::run(args),
+        (None, Some(Inspect::Core(args))) => core_file::run(args),
         (None, Some(Inspect::Maps(args))) => maps::run(args),
         (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::args::{Args, Symbolize, UnwindBy};
+use super::args::{Args, UnwindBy};
 use super::report::{self, Written};
 use super::signals::StopSignal;
 use super::status::StatusLine;
@@ -18,7 +18,6 @@ use crate::output::{self, Destination};
 use crate::pipeline::{Ended, Recording};
 use crate::privileges;
 use crate::sampler::{Filter, SamplerError, Target, Targets, Unwind};
-use crate::symbolize::Detail;
 
 /// How long a command has to end after SIGTERM before it is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -108,11 +107,7 @@ fn config(args: &Args) -> Config {
         frequency_hz: args.frequency,
         kernel_stacks: !args.no_kernel,
         follow_children: args.inherit || (!args.command.is_empty() && !args.no_inherit),
-        detail: match args.symbolize {
-            Symbolize::None => Detail::None,
-            Symbolize::Functions => Detail::Functions,
-            Symbolize::Full => Detail::Full,
-        },
+        detail: args.symbolize.into(),
         unwind: match args.unwind {
             UnwindBy::Auto => Unwind::Auto,
             UnwindBy::Dwarf => Unwind::Tables,

@@ -6,6 +6,7 @@
 //! ```
 
 mod copies;
+mod core_stacks;
 mod descriptors;
 mod label_text;
 mod labelling;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;

@@ -169,7 +169,7 @@ impl Unwinding {
         tables: &Tables,
     ) -> Stack {
         let runs = self.runs(snapshot);
-        let rule_at = |address| tables.rule_at(&runs, address);
+        let rule_at = |registers: &Registers| tables.rule_at(&runs, ProcAddr(registers.lookup()));
         let mut stack = unwind::walk(registers, MAX_USER_FRAMES, rule_at, memory);
         // What asks the kernel for a copy is no answer to one that could not wait.
         if stack.stop == Stop::NoMapping && !self.is_ready(snapshot) {

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use super::label_text;
 use crate::addr::{ElfAddr, ProcAddr};
-use crate::aggregate::{Aggregate, Frame, MappingIndex, Place};
+use crate::aggregate::{Aggregate, Counted, Frame, MappingIndex, Place};
 use crate::config::Config;
-use crate::pprof::{self, Builder, Header, Line, LocationId, MappingId};
+use crate::pprof::{self, Builder, Header, Label, Line, LocationId, MappingId, Profile};
 use crate::process::{Mapping, MappingKind, ProcFs};
 use crate::summary::{Blame, Summary};
 use crate::symbolize::{Detail, Miss, Named, Options, Source, Symbolizer};
@@ -29,19 +29,47 @@ pub(super) fn write_up(
     started_at: SystemTime,
     summary: &mut Summary,
 ) -> Vec<u8> {
-    let places: Vec<&Place> = aggregate.mappings.iter().map(|(_, place)| place).collect();
-    let names = name_frames(config.detail, aggregate.frames(), &places);
+    let places = places(aggregate);
+    let names = name_frames(
+        config.detail,
+        &Options::default(),
+        aggregate.frames(),
+        &places,
+    );
     count_names(aggregate, &places, &names, summary);
-
-    let mut builder = Builder::new(Header {
+    let header = Header {
         period_ns: config.period_ns(),
         time_ns: nanos_since_1970(started_at),
         duration_ns: summary.elapsed.as_nanos() as u64,
         comments: comments(config, &places, summary),
-    });
-    let mappings: Vec<MappingId> = places
+    };
+    let profile = build(header, aggregate, &names, label_text::labels);
+    let corrections = profile.corrections();
+    if corrections != pprof::Corrections::default() {
+        summary
+            .notes
+            .push(format!("left out of the profile: {corrections:?}"));
+    }
+    profile.to_gzip()
+}
+
+/// Where frames lie, by index.
+pub(super) fn places(aggregate: &Aggregate) -> Vec<&Place> {
+    aggregate.mappings.iter().map(|(_, place)| place).collect()
+}
+
+/// Hands everything to the writer.
+pub(super) fn build(
+    header: Header,
+    aggregate: &Aggregate,
+    names: &[Named],
+    labels: impl Fn(&Counted<'_>) -> Vec<Label>,
+) -> Profile {
+    let mut builder = Builder::new(header);
+    let mappings: Vec<MappingId> = aggregate
+        .mappings
         .iter()
-        .map(|place| builder.mapping(pprof_mapping(place)))
+        .map(|(_, place)| builder.mapping(pprof_mapping(place)))
         .collect();
     if let Some(main) = main_mapping(aggregate) {
         builder.set_main(mappings[main.position()]);
@@ -49,7 +77,7 @@ pub(super) fn write_up(
     let locations: Vec<LocationId> = aggregate
         .frames()
         .iter()
-        .zip(&names)
+        .zip(names)
         .map(|(frame, named)| match frame.mapping {
             None => builder.unmapped(frame.address),
             Some(index) => {
@@ -63,20 +91,18 @@ pub(super) fn write_up(
             .iter()
             .map(|frame| locations[frame.position()])
             .collect();
-        builder.add(&frames, stack.count, &label_text::labels(&stack));
+        builder.add(&frames, stack.count, &labels(&stack));
     }
-    let profile = builder.finish();
-    let corrections = profile.corrections();
-    if corrections != pprof::Corrections::default() {
-        summary
-            .notes
-            .push(format!("left out of the profile: {corrections:?}"));
-    }
-    profile.to_gzip()
+    builder.finish()
 }
 
 /// The name of each frame, in their order. The addresses of one source are asked for together.
-fn name_frames(detail: Detail, frames: &[Frame], places: &[&Place]) -> Vec<Named> {
+pub(super) fn name_frames(
+    detail: Detail,
+    options: &Options,
+    frames: &[Frame],
+    places: &[&Place],
+) -> Vec<Named> {
     let mut names: Vec<Named> = vec![Err(Miss::NoSymbol); frames.len()];
     let mut groups: HashMap<SourceKey, Group> = HashMap::new();
     for (position, frame) in frames.iter().enumerate() {
@@ -96,33 +122,38 @@ fn name_frames(detail: Detail, frames: &[Frame], places: &[&Place]) -> Vec<Named
     let (kernel, others): (Vec<Group>, Vec<Group>) = groups
         .into_values()
         .partition(|group| matches!(group.source, Source::Kernel));
-    for (position, named) in ask_all(&kernel, &others, detail) {
+    for (position, named) in ask_all(&kernel, &others, detail, options) {
         names[position] = named;
     }
     names
 }
 
 /// Asks for the kernel's names and all others at the same time; returns them with the positions of their frames.
-fn ask_all(kernel: &[Group], others: &[Group], detail: Detail) -> Vec<(usize, Named)> {
+fn ask_all(
+    kernel: &[Group],
+    others: &[Group],
+    detail: Detail,
+    options: &Options,
+) -> Vec<(usize, Named)> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("names".to_owned())
             .stack_size(DEEP_STACK)
-            .spawn_scoped(scope, || ask(others, detail));
-        let mut answers = ask(kernel, detail);
+            .spawn_scoped(scope, || ask(others, detail, options));
+        let mut answers = ask(kernel, detail, options);
         match thread.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(others)) => answers.extend(others),
             // No thread to be had (or it failed): slower, and less safe against debug information made to hurt.
-            Ok(Err(_)) | Err(_) => answers.extend(ask(others, detail)),
+            Ok(Err(_)) | Err(_) => answers.extend(ask(others, detail, options)),
         }
         answers
     })
 }
 
-fn ask(groups: &[Group], detail: Detail) -> Vec<(usize, Named)> {
+fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<(usize, Named)> {
     let mut answers = Vec::new();
     for group in groups {
-        let symbolizer = Symbolizer::new(group.detail(detail), Options::default());
+        let symbolizer = Symbolizer::new(group.detail(detail), options.clone());
         let names = symbolizer.symbolize(&group.source, &group.addresses);
         answers.extend(group.positions.iter().copied().zip(names));
     }
@@ -169,7 +200,7 @@ fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfA
         Place::Kernel => return Ok((SourceKey::Kernel, Source::Kernel, ElfAddr(frame.address))),
         Place::User { pid, mapping } => (*pid, mapping),
     };
-    if let Some(binary) = mapping.binary() {
+    if let Some(binary) = mapping.symbol_source() {
         let address = mapping
             .elf_addr(ProcAddr(frame.address))
             .ok_or(Miss::NoSymbol)?;
@@ -231,7 +262,7 @@ fn pprof_mapping(place: &Place) -> pprof::Mapping {
 
 /// `Mapping.file`: the path in the process's view. What no file is behind has a name in brackets, which pprof's tools
 /// do not try to open.
-fn file_name(mapping: &Mapping) -> String {
+pub(super) fn file_name(mapping: &Mapping) -> String {
     match mapping.kind {
         MappingKind::Anonymous => "[jit]".to_owned(),
         _ => mapping.path.to_string_lossy().into_owned(),

@@ -16,7 +16,9 @@ use super::{Builder, Key, proto};
 pub(super) fn write(builder: Builder) -> proto::Profile {
     let mut strings = Strings::new();
     let count_type = value_type("samples", "count", &mut strings);
-    let cpu_type = value_type("cpu", "nanoseconds", &mut strings);
+    // Samples that are not of time have no CPU time, and none is made up for them.
+    let cpu_type =
+        (builder.header.period_ns > 0).then(|| value_type("cpu", "nanoseconds", &mut strings));
     let used = used_locations(&builder);
     let (mapping, mapping_numbers) = builder.mappings.write(&uses(&builder, &used), &mut strings);
 
@@ -45,17 +47,17 @@ pub(super) fn write(builder: Builder) -> proto::Profile {
     );
     let comments = header.comments.iter().filter(|comment| !comment.is_empty());
     proto::Profile {
-        sample_type: vec![count_type, cpu_type],
+        sample_type: [Some(count_type), cpu_type].into_iter().flatten().collect(),
         sample,
         mapping,
         location,
         function: functions.into_messages(),
         time_nanos: signed(header.time_ns),
         duration_nanos: signed(header.duration_ns),
-        period_type: Some(cpu_type),
-        period: signed(header.period_ns),
+        period_type: Some(cpu_type.unwrap_or(count_type)),
+        period: signed(header.period_ns.max(1)),
         comment: comments.map(|comment| strings.intern(comment)).collect(),
-        default_sample_type: cpu_type.r#type,
+        default_sample_type: cpu_type.unwrap_or(count_type).r#type,
         string_table: strings.into_table(),
         ..proto::Profile::default()
     }
@@ -112,7 +114,11 @@ fn samples(
         .into_iter()
         .map(|(location_id, labels, count)| proto::Sample {
             location_id,
-            value: vec![signed(count), signed(count.saturating_mul(period_ns))],
+            value: [count, count.saturating_mul(period_ns)]
+                .into_iter()
+                .take(if period_ns > 0 { 2 } else { 1 })
+                .map(signed)
+                .collect(),
             label: labels.iter().map(|label| label.message(strings)).collect(),
         });
     messages.collect()

@@ -60,7 +60,8 @@ use mappings::Mappings;
 /// What a profile says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Header {
-    /// CPU time that one sample stands for, in nanoseconds.
+    /// CPU time that one sample stands for, in nanoseconds; 0 when samples are not of time, as the threads of a core
+    /// file are not: then only their number is written.
     pub period_ns: u64,
     /// When sampling began, in nanoseconds since 1970 (UTC).
     pub time_ns: u64,

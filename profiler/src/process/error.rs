@@ -1,6 +1,7 @@
 //! What can go wrong between a process id and an open binary.
 
 use std::io;
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
@@ -28,6 +29,19 @@ pub enum ProcessError {
     },
 }
 
+impl ProcessError {
+    /// What the system reported about a process.
+    pub(super) fn of(pid: u32, errno: Errno) -> Self {
+        match errno {
+            Errno::ACCESS | Errno::PERM => Self::Denied { pid },
+            errno => Self::Io {
+                pid,
+                source: errno.into(),
+            },
+        }
+    }
+}
+
 /// Why a mapping has no binary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -46,6 +60,22 @@ pub enum OpenError {
     /// The file has no path any more, and cannot be reached in another way.
     #[error("it was deleted; opening it nevertheless needs the capability CAP_CHECKPOINT_RESTORE")]
     Deleted,
+    /// The process is one of a core file, and its file is not here.
+    #[error("the file is not here; name where it is with --sysroot or --debug-dir")]
+    Missing,
+    /// The process is one of a core file, and what is here under the file's name is another build of it.
+    #[error("{} is another build: it has the build-id {found}, the program had {wanted}", path.display())]
+    OtherBuild {
+        /// The file that is here.
+        path: PathBuf,
+        /// Its build-id, or what it has instead.
+        found: String,
+        /// The build-id in the core file, or what it has instead.
+        wanted: String,
+    },
+    /// The process is one of a core file that holds nothing to tell the file by.
+    #[error("{} may be another build: the core file has nothing to tell the file by, and it is newer", .0.display())]
+    Unverified(PathBuf),
     /// The file cannot be opened or is no ELF file.
     #[error(transparent)]
     Binary(#[from] BinaryError),

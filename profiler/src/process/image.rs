@@ -1,5 +1,6 @@
 //! Opening the binary of a mapping, once, and finding out how it lies in memory.
 
+use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -50,17 +51,35 @@ pub(super) struct Source {
     pub(super) start_time: Option<u64>,
 }
 
+/// Who opens the binaries of a process's mappings.
+pub(super) trait Opener: fmt::Debug + Send + Sync {
+    /// Opens the binary of one of this process's mappings.
+    fn open(&self, mapping: &Mapping) -> Result<Image, OpenError>;
+
+    /// The memory of the process, while it runs.
+    fn memory(&self) -> Result<File, OpenError>;
+
+    /// The page size of the system that the process runs on.
+    fn page_size(&self) -> u64;
+
+    /// How long a failure that may pass is not tried again.
+    fn retry_after(&self) -> Duration;
+}
+
 /// A mapping's binary and how it lies in memory.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) binary: Arc<Binary>,
     /// `None` when no segment can have made the mapping.
     pub(super) placement: Option<Placement>,
+    /// Why the binary is only what memory shows of its file; `None` when it is the file.
+    pub(super) missing: Option<Arc<OpenError>>,
+    /// A separate debug file, when that is all there is of the file.
+    pub(super) debug_file: Option<Arc<Binary>>,
 }
 
-impl Source {
-    /// Opens the binary of one of this process's mappings.
-    pub(super) fn open(&self, mapping: &Mapping) -> Result<Image, OpenError> {
+impl Opener for Source {
+    fn open(&self, mapping: &Mapping) -> Result<Image, OpenError> {
         if !mapping.kind.has_image() {
             return Err(OpenError::NoFile);
         }
@@ -75,9 +94,29 @@ impl Source {
             mapping.siblings(),
             self.shared.page_size,
         );
-        Ok(Image { binary, placement })
+        Ok(Image {
+            binary,
+            placement,
+            missing: None,
+            debug_file: None,
+        })
     }
 
+    fn memory(&self) -> Result<File, OpenError> {
+        let memory = self.directory()?.memory();
+        memory.map_err(|errno| OpenError::Binary(errno.into()))
+    }
+
+    fn page_size(&self) -> u64 {
+        self.shared.page_size
+    }
+
+    fn retry_after(&self) -> Duration {
+        self.shared.retry_after
+    }
+}
+
+impl Source {
     fn binary(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
         // An inode that is held open is not given to another file, so this is the mapped one. It even
         // answers for a process that has gone since its mappings were read.
@@ -109,7 +148,7 @@ impl Source {
     }
 
     /// The process's directory, if it is still this process's.
-    pub(super) fn directory(&self) -> Result<ProcDir, OpenError> {
+    fn directory(&self) -> Result<ProcDir, OpenError> {
         let mut directory =
             ProcDir::open(&self.shared.proc_root, self.pid).map_err(|errno| match errno {
                 errno if is_gone(errno) => OpenError::Gone,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::image::Source;
+use super::image::Opener;
 use super::join::{Joined, join_executable};
 use super::main_binary::MappedFile;
 use super::mapping::Mapping;
@@ -16,11 +16,11 @@ use crate::binary::FileRange;
 /// The executable mappings among these lines, in the order of their addresses.
 ///
 /// What of `previous` is still there is taken over, with the binaries that it has opened.
-pub(super) fn mappings(
+pub(super) fn mappings<S: Opener + 'static>(
     lines: &[MapsLine],
     main: Option<MappedFile>,
     directory: Option<&ProcDir>,
-    source: &Arc<Source>,
+    source: &Arc<S>,
     previous: &[Arc<Mapping>],
 ) -> Vec<Arc<Mapping>> {
     let joined = join_executable(lines);
@@ -37,11 +37,11 @@ pub(super) fn mappings(
 }
 
 /// Every line as a mapping of its own, executable or not, in the order of the addresses.
-pub(super) fn lines(
+pub(super) fn lines<S: Opener + 'static>(
     lines: &[MapsLine],
     main: Option<MappedFile>,
     directory: &ProcDir,
-    source: &Arc<Source>,
+    source: &Arc<S>,
 ) -> Vec<Arc<Mapping>> {
     let ranges = ranges_by_file(lines, &join_executable(lines));
     lines
@@ -58,12 +58,12 @@ pub(super) fn lines(
         .collect()
 }
 
-fn mapping(
+fn mapping<S: Opener + 'static>(
     joined: &Joined,
     ranges: &HashMap<MappedFile, Arc<[FileRange]>>,
     main: Option<MappedFile>,
     directory: Option<&ProcDir>,
-    source: &Arc<Source>,
+    source: &Arc<S>,
 ) -> Mapping {
     let file = (joined.line.device, joined.line.inode);
     let siblings = match ranges.get(&file) {
@@ -85,7 +85,7 @@ fn mapping(
         parts: Parts::new(
             (joined.line.start, joined.line.limit),
             siblings,
-            Arc::clone(source),
+            Arc::clone(source) as Arc<dyn Opener>,
         ),
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn main_file(
 }
 
 /// The file that is mapped at an address.
-fn file_at(lines: &[MapsLine], address: u64) -> Option<MappedFile> {
+pub(super) fn file_at(lines: &[MapsLine], address: u64) -> Option<MappedFile> {
     let address = ProcAddr(address);
     lines
         .iter()

@@ -61,13 +61,28 @@ impl Mapping {
     /// The binary that is mapped here, opened at the first call; `None` when there is none or it cannot be
     /// opened. A failure that may pass is tried again a second later at the earliest.
     pub fn binary(&self) -> Option<&Arc<Binary>> {
-        self.image().map(|image| &image.binary)
+        let image = self.image().filter(|image| image.missing.is_none())?;
+        Some(&image.binary)
+    }
+
+    /// The binary or, of a core file's binary that is not here, what memory shows of it.
+    pub(crate) fn image_binary(&self) -> Option<&Arc<Binary>> {
+        Some(&self.image()?.binary)
+    }
+
+    /// Where to look for names: the binary or, of a core file's binary that is not here, its debug file.
+    pub(crate) fn symbol_source(&self) -> Option<&Arc<Binary>> {
+        let image = self.image()?;
+        match image.missing {
+            None => Some(&image.binary),
+            Some(_) => image.debug_file.as_ref(),
+        }
     }
 
     /// Why there is no binary, once it was asked for.
     pub fn binary_error(&self) -> Option<Arc<OpenError>> {
         match self.parts.image.get() {
-            Some(Ok(_)) => None,
+            Some(Ok(image)) => image.missing.clone(),
             Some(Err(error)) => Some(Arc::clone(error)),
             None => self.parts.last_failure(),
         }
@@ -75,7 +90,7 @@ impl Mapping {
 
     /// The GNU build-id of the mapped file, not of what is at its path now.
     pub fn build_id(&self) -> Option<&BuildId> {
-        self.binary()?.build_id()
+        self.image()?.binary.build_id()
     }
 
     /// Whether an address lies in the range.
@@ -103,7 +118,7 @@ impl Mapping {
         placement.elf_addr(
             image.binary.segments(),
             address,
-            self.parts.source.shared.page_size,
+            self.parts.source.page_size(),
         )
     }
 
@@ -114,7 +129,7 @@ impl Mapping {
 
     /// Like [`Self::load_bias`], for a binary that another range of the same file has opened.
     pub(crate) fn load_bias_of(&self, binary: &Binary) -> Option<u64> {
-        let page_size = self.parts.source.shared.page_size;
+        let page_size = self.parts.source.page_size();
         let placement = Placement::find(binary, self.file_range(), self.siblings(), page_size)?;
         Some(placement.load_bias)
     }
@@ -133,7 +148,7 @@ impl Mapping {
         let Some(placement) = placement else {
             return own;
         };
-        let page_size = self.parts.source.shared.page_size;
+        let page_size = self.parts.source.page_size();
         let (start, offset) = placement.segment_start(page_size);
         let limit = self
             .siblings()
@@ -187,7 +202,7 @@ impl Mapping {
         self.parts.image.get().is_some()
     }
 
-    fn image(&self) -> Option<&Image> {
+    pub(super) fn image(&self) -> Option<&Image> {
         match self.parts.image.get() {
             Some(image) => image.as_ref().ok(),
             None => self.parts.open(self),

@@ -33,6 +33,9 @@ impl Mapping {
     /// There is no file, it is no ELF file, or neither file nor memory can be read. If the file could not be opened, its
     /// error is given, not that of the memory.
     pub fn build_ids(&self) -> Result<BuildIds, Arc<OpenError>> {
+        if let Some(image) = self.image().filter(|image| image.missing.is_some()) {
+            return Ok(image.binary.build_ids().clone());
+        }
         if let Some(binary) = self.binary() {
             return build_id_of_file(binary.file()).map_err(|error| Arc::new(error.into()));
         }
@@ -61,9 +64,8 @@ impl Mapping {
             .filter(|start| *start <= self.start)
             .max()
             .ok_or(OpenError::NoFile)?;
-        let memory = self.parts.source.directory()?.memory();
         let image = MemoryImage {
-            memory: memory.map_err(|errno| OpenError::Binary(errno.into()))?,
+            memory: self.parts.source.memory()?,
             start: start.0,
         };
         Ok(build_id_of_image(&image)?)

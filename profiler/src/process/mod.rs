@@ -21,15 +21,18 @@
 
 mod address_space;
 mod auxv;
+mod core_file;
 mod counters;
 mod error;
 mod family;
 mod files;
 mod image;
+mod inspect;
 mod join;
 mod kind;
 mod layout;
 mod lifetime;
+mod live;
 mod main_binary;
 mod mapping;
 mod maps;
@@ -41,6 +44,7 @@ mod parts;
 mod perf_map;
 mod procdir;
 mod procfs;
+mod registers;
 mod resolver;
 mod slot;
 mod snapshot;
@@ -50,13 +54,20 @@ mod state;
 pub(crate) mod tests;
 
 pub use address_space::AddressSpace;
+pub use core_file::{
+    CoreError, CoreFile, CoreNote, Damage, FileState, MappedRange, Missing, Module, ProgramInfo,
+    Search, SignalInfo, signal_name,
+};
 pub use counters::{ResolverStats, Warning};
 pub use error::{OpenError, ProcessError};
 pub use files::openable_path;
+pub use inspect::{Loaded, MemoryRead, Origin, Piece, Process, ReadMemory, Thread, Unavailable};
 pub use kind::MappingKind;
+pub use live::LiveProcess;
 pub use mapping::{Mapping, ProfileRange};
 pub use maps::{Maps, parse_maps};
 pub use maps_line::{Device, MapsLine, Permissions};
 pub use procfs::ProcFs;
+pub use registers::RegisterSet;
 pub use resolver::Resolver;
 pub use snapshot::Snapshot;

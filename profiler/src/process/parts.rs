@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::OpenError;
-use super::image::{Image, Source};
+use super::image::{Image, Opener};
 use super::mapping::Mapping;
 use crate::addr::ProcAddr;
 use crate::binary::FileRange;
@@ -16,7 +16,7 @@ pub(super) struct Parts {
     pub(super) link: (ProcAddr, ProcAddr),
     /// All ranges of the same file in the process, this one included.
     pub(super) siblings: Arc<[FileRange]>,
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<dyn Opener>,
     pub(super) image: OnceLock<Result<Image, Arc<OpenError>>>,
     /// A failure that may pass, and when it was met.
     pub(super) failure: Mutex<Option<(Instant, Arc<OpenError>)>>,
@@ -26,7 +26,7 @@ impl Parts {
     pub(super) fn new(
         link: (ProcAddr, ProcAddr),
         siblings: Arc<[FileRange]>,
-        source: Arc<Source>,
+        source: Arc<dyn Opener>,
     ) -> Self {
         Self {
             link,
@@ -50,7 +50,7 @@ impl Parts {
         // Held while opening, so that only one thread does it.
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if self.image.get().is_none() {
-            let retry_after = self.source.shared.retry_after;
+            let retry_after = self.source.retry_after();
             let recent = |(at, _): &(Instant, _)| at.elapsed() < retry_after;
             if failure.as_ref().is_some_and(recent) {
                 return None;

@@ -131,13 +131,7 @@ pub(super) fn read_maps(
 /// Why the lines of a process that is there could not be read.
 pub(super) fn unreadable(shared: &Shared, pid: u32, errno: Errno) -> ProcessError {
     add(&shared.counters.unreadable, 1);
-    match errno {
-        Errno::ACCESS | Errno::PERM => ProcessError::Denied { pid },
-        errno => ProcessError::Io {
-            pid,
-            source: errno.into(),
-        },
-    }
+    ProcessError::of(pid, errno)
 }
 
 impl Known {

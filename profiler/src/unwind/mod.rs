@@ -20,6 +20,7 @@
 mod cfi;
 mod error;
 mod go_table;
+mod loaded;
 mod misses;
 mod pages;
 mod report;
@@ -29,6 +30,7 @@ mod walk;
 
 pub use cfi::{Input, Plt, Section, rows_of};
 pub use error::UnwindError;
+pub(crate) use loaded::for_loaded;
 pub use misses::{Miss, Misses};
 pub use pages::{MAX_SHARD_ROWS, Published, PublishedRegion, Table, TableSink};
 pub use report::Report;

@@ -15,12 +15,13 @@ pub struct Stack {
 
 /// Walks a stack of at most `max_frames` frames.
 ///
-/// `rule_at` gives the rule for an address to look up ([`Rows::find`](super::Rows::find) of the binary that
-/// is mapped there, or [`Rule::NO_MAPPING`]); `memory` reads the stack.
+/// `rule_at` gives the rule for the address to look up of a frame ([`Registers::lookup`];
+/// [`Rows::find`](super::Rows::find) of the binary that is mapped there, or [`Rule::NO_MAPPING`]); `memory` reads the
+/// stack.
 pub fn walk(
     mut registers: Registers,
     max_frames: usize,
-    mut rule_at: impl FnMut(ProcAddr) -> Rule,
+    mut rule_at: impl FnMut(&Registers) -> Rule,
     memory: &mut impl Memory,
 ) -> Stack {
     let mut frames = Vec::new();
@@ -29,7 +30,7 @@ pub fn walk(
             break Stop::TooDeep;
         }
         let ip = ProcAddr(registers.ip);
-        let rule = rule_at(ProcAddr(registers.lookup()));
+        let rule = rule_at(&registers);
         // To a trampoline the kernel has made the way, not a call.
         frames.push(if registers.is_exact() || rule.is_signal() {
             CodeAddr::Exact(ip)

@@ -1,6 +1,7 @@
 //! The tests, by topic.
 
 mod commands;
+mod core_files;
 mod errors;
 mod following;
 mod hostile;

@@ -158,27 +158,37 @@ fn header(message: &proto::Profile, report: &mut Report) {
         )
     };
     let types: Vec<_> = message.sample_type.iter().map(name).collect();
-    let wanted = [("samples", "count"), ("cpu", "nanoseconds")];
+    let of_time = [("samples", "count"), ("cpu", "nanoseconds")];
+    // The threads of a core file are counted, and took no time.
+    let is_counted = types == of_time[..1];
     expect(
-        types == wanted,
-        "sample types are not samples/count and cpu/nanoseconds",
+        types == of_time || is_counted,
+        "sample types are neither samples/count and cpu/nanoseconds nor samples/count alone",
     );
+    let last = if is_counted { of_time[0] } else { of_time[1] };
     let period_type = message.period_type.as_ref().map(name);
     expect(
-        period_type == Some(wanted[1]),
-        "period type is not cpu/nanoseconds",
+        period_type == Some(last),
+        "period type is not that of the last values",
     );
     let default = text(message, message.default_sample_type);
     expect(
-        ["", "cpu"].contains(&default),
-        "default sample type is not cpu",
+        ["", last.0].contains(&default),
+        "default sample type is not the last",
+    );
+    expect(
+        !is_counted || message.period == 1,
+        "the period of a number is not 1",
     );
     expect(message.period > 0, "no period");
     expect(
         message.time_nanos >= EARLIEST_TIME_NS,
         "time is not in nanoseconds since 1970",
     );
-    expect(message.duration_nanos > 0, "no duration");
+    expect(
+        (message.duration_nanos > 0) != is_counted,
+        "no duration, or one of what took no time",
+    );
     expect(
         message.comment.iter().all(|&comment| comment != 0),
         "an empty comment",

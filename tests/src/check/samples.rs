@@ -26,16 +26,23 @@ pub(super) fn check(message: &proto::Profile, report: &mut Report) {
 }
 
 fn values(message: &proto::Profile, sample: &proto::Sample, index: usize, report: &mut Report) {
-    let [count, nanoseconds] = sample.value[..] else {
-        report.add(
-            Rule::Header,
-            format!("sample {index} has {} values", sample.value.len()),
-        );
-        return;
+    report.expect(
+        sample.value.len() == message.sample_type.len(),
+        Rule::Header,
+        || format!("sample {index} has {} values", sample.value.len()),
+    );
+    let (count, nanoseconds) = match sample.value[..] {
+        [count, nanoseconds] => (count, Some(nanoseconds)),
+        // Threads of a core file, which are not of time.
+        [count] => (count, None),
+        _ => return,
     };
     report.expect(count > 0, Rule::Header, || {
         format!("sample {index} stands for {count} samples")
     });
+    let Some(nanoseconds) = nanoseconds else {
+        return;
+    };
     report.expect(
         count.checked_mul(message.period) == Some(nanoseconds),
         Rule::Header,

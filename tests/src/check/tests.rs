@@ -270,7 +270,7 @@ fn header() {
         profile.sample_type.reverse();
     });
     check(Header, "sample types", |profile| {
-        profile.sample_type.truncate(1);
+        profile.sample_type.clear();
     });
     check(Header, "period type", |profile| profile.period_type = None);
     check(Header, "period type", |profile| {
@@ -295,6 +295,43 @@ fn header() {
     });
     check(Header, "has 1 values", |profile| {
         profile.sample[0].value.truncate(1);
+    });
+}
+
+/// The threads of a core file are counted and are not of time; nothing may be made up.
+#[test]
+fn header_of_counted_threads() {
+    let counted = |profile: &mut Profile| {
+        profile.sample_type.truncate(1);
+        for sample in &mut profile.sample {
+            sample.value.truncate(1);
+        }
+        profile.period_type = Some(profile.sample_type[0]);
+        profile.period = 1;
+        profile.default_sample_type = index("samples");
+        profile.duration_nanos = 0;
+        // So that nothing in the table of strings is unused.
+        profile.comment.extend([index("cpu"), index("nanoseconds")]);
+    };
+    let mut profile = good();
+    counted(&mut profile);
+    let checked = check_profile(&file(&profile)).expect("keeps the rules");
+    assert_eq!(checked.total_nanoseconds(), 0);
+    let check = |part: &str, break_it: &dyn Fn(&mut Profile)| {
+        check(Rule::Header, part, |profile| {
+            counted(profile);
+            break_it(profile);
+        });
+    };
+    check("took no time", &|profile| profile.duration_nanos = 1);
+    check("is not 1", &|profile| profile.period = 2);
+    check("has 2 values", &|profile| profile.sample[0].value.push(1));
+    check("default sample type", &|profile| {
+        profile.default_sample_type = index("cpu");
+    });
+    check("period type", &|profile| {
+        let cpu = good().period_type;
+        profile.period_type = cpu;
     });
 }
 

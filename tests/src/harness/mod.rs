@@ -4,6 +4,7 @@
 //! running test. What a profile ought to hold is left to [`crate::cases`].
 
 mod cgroup;
+mod core_dump;
 mod machine;
 mod recording;
 mod report;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) use cgroup::{Cgroup, enter};
+pub(crate) use core_dump::{CoreReport, gdb_core, gdb_stacks, kernel_core};
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;

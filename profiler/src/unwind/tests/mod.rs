@@ -108,7 +108,8 @@ impl Sample {
             };
             self.memory.iter().find_map(word)
         };
-        walk(registers, 512, |address| mapped.rule(address), &mut memory)
+        let rule_at = |registers: &Registers| mapped.rule(ProcAddr(registers.lookup()));
+        walk(registers, 512, rule_at, &mut memory)
     }
 
     /// Whether the walk came to the end; if not, that must be for a rule that rows do not express.
