@@ -146,7 +146,7 @@ mod tests {
         let command = words(&["sh", "-c", &script]);
         let held = HeldCommand::fork(&command, None, false).unwrap();
         let pid = held.pid();
-        assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
+        assert!(Path::new(&format!("/proc/{pid}")).exists());
         assert!(!witness.exists());
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
         assert_eq!(name, "sh\n");
