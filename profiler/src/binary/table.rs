@@ -7,8 +7,8 @@ use super::{BinaryError, ReadAt};
 
 /// More program headers or sections than any tool writes; real files stay below a few thousand.
 const MAX_HEADERS: u64 = 1 << 20;
-/// How many headers one read fetches: a usual table in one system call, in a page of memory.
-const HEADERS_PER_READ: u64 = 64;
+/// How many headers one read fetches: a usual table in one system call, and those of large object files in a few.
+const HEADERS_PER_READ: u64 = 512;
 /// The largest of the structures read here, in the unit that makes a buffer aligned for all of them.
 const HEADER_WORDS: usize = 8;
 

@@ -2,7 +2,7 @@
 //! results go to standard output, as a table or as one JSON document.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,7 +34,8 @@ impl Inputs {
 
 /// Writes a result to standard output. Says whether somebody reads it: a reader that has seen enough is no error.
 pub(super) fn print(text: impl Display) -> Result<bool> {
-    let mut out = io::stdout().lock();
+    // Standard output by itself is written at each end of a line.
+    let mut out = BufWriter::new(io::stdout().lock());
     match write!(out, "{text}").and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
