@@ -6,6 +6,7 @@
 //! ```
 
 mod copies;
+mod in_force;
 mod processes;
 mod row_maker;
 mod runs;
@@ -22,7 +23,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
-use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
+use crate::sampler::{Event, Sample, Sampler, SamplerOptions, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use processes::Processes;
@@ -33,6 +34,10 @@ const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tab
 
 /// How often the ring is read when nothing wakes the reader.
 const READ_EVERY: Duration = Duration::from_millis(100);
+
+/// How long what was mapped before is kept, in nanoseconds: as long as the walk that an interrupted virtual machine was in
+/// when a sample was late.
+const LATEST: u64 = 1_000_000_000;
 
 /// A recording that is going on.
 pub(crate) struct Recording {
@@ -47,6 +52,8 @@ pub(crate) struct Recording {
     roots: Vec<OwnedFd>,
     started: Instant,
     started_at: SystemTime,
+    /// When what no sample needs was forgotten last, in nanoseconds of `CLOCK_MONOTONIC`.
+    forgot_at: u64,
 }
 
 /// Why sampling ended.
@@ -104,6 +111,9 @@ impl Recording {
             bpf_log: config.bpf_log,
         })?;
         let mut processes = Processes::default();
+        if sampler.tells_of_memory() {
+            processes.follow_events();
+        }
         let mut unwinding = Unwinding::new(sampler.walks_by_tables())
             .context("failed to prepare for making unwind rows")?;
         let mut aggregate = Aggregate::default();
@@ -143,6 +153,7 @@ impl Recording {
             roots,
             started,
             started_at,
+            forgot_at: 0,
         })
     }
 
@@ -170,7 +181,7 @@ impl Recording {
         };
         self.sampler.detach()?;
         self.summary.elapsed = self.started.elapsed();
-        while self.read_ring() > 0 {}
+        while !self.read_ring() {}
         self.unwinding.wait(self.sampler.tables());
         self.walk_copies(true);
         if let Some(time_ns) = self.summary.first_sample_ns {
@@ -223,6 +234,9 @@ impl Recording {
             PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.unwinding.as_fd(), PollFlags::IN),
         ];
+        let side_band = self.sampler.side_band_fd();
+        fds.extend(side_band.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let others = fds.len();
         fds.extend(
             self.roots
                 .iter()
@@ -234,57 +248,82 @@ impl Recording {
         }
         let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        let mut ended = readable.iter().skip(3);
+        let mut ended = readable.iter().skip(others);
         self.roots.retain(|_| ended.next() != Some(&true));
         Ok(Woken { stop: readable[0] })
     }
 
-    fn read_ring(&mut self) -> usize {
+    /// Takes in what waits to be read, and tells whether that was all.
+    fn read_ring(&mut self) -> bool {
         let Self {
             sampler,
             processes,
             unwinding,
+            copies,
             aggregate,
             summary,
             ..
         } = self;
-        let mut copies: Vec<StackCopy> = Vec::new();
-        let seen = sampler.drain(|event| match event {
-            Event::Sample(sample) => count(&sample, processes, aggregate, summary),
-            Event::StackCopy(copy) => {
-                processes.heard_of(&copy);
-                copies.push(copy);
-            }
-            Event::Fork { parent, child } => processes.forked(parent, child),
-            Event::Exec { pid } => {
-                // With the memory of the program before goes what its copied stacks could be walked by.
-                for copy in copies.extract_if(.., |copy| copy.sample.pid == pid) {
-                    let sample = unwinding::innermost_only(copy);
-                    count(&sample, processes, aggregate, summary);
+        let read_from = monotonic_ns();
+        let drained = sampler.drain(|event| match event {
+            Event::Sample(mut sample) => {
+                let snapshot = processes.snapshot_for(&sample);
+                if let Some(snapshot) = &snapshot {
+                    unwinding.check(&mut sample, snapshot);
                 }
-                processes.executed(pid, aggregate);
+                summary.count(&sample);
+                processes.locate_in(&sample, snapshot.as_deref(), aggregate);
             }
-            Event::Exit { pid } => processes.thread_ended(pid),
+            Event::StackCopy(copy) => {
+                let snapshot = processes.snapshot_of_copy(&copy);
+                if let Some(snapshot) = &snapshot {
+                    unwinding.ask_for(snapshot);
+                }
+                copies.push(Waiting {
+                    copy,
+                    snapshot,
+                    again: false,
+                });
+            }
+            Event::Fork {
+                parent,
+                child,
+                time_ns,
+            } => {
+                processes.forked(parent, child, time_ns);
+                unwinding.forked(parent, child, time_ns);
+            }
+            Event::Exec { pid, time_ns } => {
+                processes.executed(pid, aggregate);
+                unwinding.executed(pid, time_ns);
+            }
+            Event::Exit { pid, .. } => processes.thread_ended(pid),
+            Event::Memory(event) => processes.memory_changed(event),
         });
         for pid in processes.take_touched() {
             if let Some(snapshot) = processes.snapshot(pid) {
                 unwinding.update(pid, &snapshot, sampler.tables());
             }
         }
-        for copy in copies {
-            let snapshot = processes.snapshot(copy.sample.pid);
-            self.copies.push(Waiting {
-                copy,
-                snapshot,
-                again: false,
-            });
-        }
         self.walk_copies(false);
+        if drained.is_empty {
+            self.forget(read_from);
+        }
+        drained.is_empty
+    }
+
+    /// Forgets what no sample needs any more, when all that were taken by a time have been read.
+    fn forget(&mut self, read_from: u64) {
         for pid in self.processes.take_ended() {
             self.sampler.remove_target(pid);
             self.unwinding.remove(pid, self.sampler.tables());
         }
-        seen
+        if read_from.saturating_sub(self.forgot_at) > LATEST {
+            self.forgot_at = read_from;
+            let latest = read_from.saturating_sub(LATEST);
+            self.processes.forget_before(latest);
+            self.unwinding.forget_before(latest);
+        }
     }
 
     /// Walks the copied stacks whose rows are there; at the end all of them.
@@ -307,16 +346,17 @@ impl Recording {
             } = waiting
             else {
                 let sample = unwinding::innermost_only(waiting.copy);
-                count(&sample, processes, aggregate, summary);
+                summary.count(&sample);
+                processes.locate_in(&sample, None, aggregate);
                 continue;
             };
-            let pid = copy.sample.pid;
+            let (pid, time_ns) = (copy.sample.pid, copy.sample.time_ns);
             let stack = unwinding.walk(&copy, &snapshot, sampler.tables());
             if stack.stop == Stop::NoMapping
                 && !again
-                && let Some(now) = processes.look_again(pid, &snapshot)
+                && let Some(now) = processes.look_again(pid, time_ns, &snapshot)
             {
-                unwinding.update(pid, &now, sampler.tables());
+                unwinding.ask_for(&now);
                 copies.push(Waiting {
                     copy,
                     snapshot: Some(now),
@@ -345,17 +385,6 @@ impl Recording {
     }
 }
 
-/// Counts a sample with its frames located.
-fn count(
-    sample: &Sample,
-    processes: &mut Processes,
-    aggregate: &mut Aggregate,
-    summary: &mut Summary,
-) {
-    summary.count(sample);
-    processes.locate(sample, aggregate);
-}
-
 /// What ended a wait.
 struct Woken {
     stop: bool,
@@ -381,4 +410,10 @@ fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         log::debug!("the limit of open files stays as it is: {error}");
     }
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+fn monotonic_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -6,6 +6,7 @@ use aya_log::EbpfLogger;
 use profiler_common::Settings;
 
 use super::error::{self, SamplerError};
+use super::side_band::SideBand;
 use super::tables::{self, Tables};
 use super::{Sampler, SamplerOptions, Targets, Unwind, attach, features};
 
@@ -62,7 +63,9 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
                 .map_err(|cause| error::other("entering a process to be sampled", cause))?;
         }
     }
+    let side_band = open_side_band();
     Ok(Sampler {
+        side_band,
         records: take::<RingBuf<MapData>>(&mut ebpf, "RECORDS")?,
         counters: take::<PerCpuArray<MapData, u64>>(&mut ebpf, "COUNTERS")?,
         targets,
@@ -75,6 +78,15 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         _calls: calls,
         malformed: 0,
     })
+}
+
+/// Without it mappings are read from `/proc` when they are needed, so that what ends or changes quickly is missed.
+fn open_side_band() -> Option<SideBand> {
+    let cpus = aya::util::online_cpus().map_err(|(_, error)| error);
+    let side_band = cpus.and_then(|cpus| SideBand::open(&cpus));
+    side_band
+        .inspect_err(|error| log::debug!("no records of what processes map: {error}"))
+        .ok()
 }
 
 /// Sizes of tables that the kernel makes whole, before anything is known of the processes.
