@@ -15,6 +15,8 @@ pub enum RecordKind {
     /// A [`SampleHeader`](crate::SampleHeader) with registers and the top of the user's stack, of a process or
     /// library that has no tables yet; the walk is for user space.
     StackCopy = 5,
+    /// The same of the sample that the same thread gave just before, which was walked: to compare the two walks.
+    WalkCheck = 6,
 }
 
 impl RecordKind {
@@ -26,6 +28,7 @@ impl RecordKind {
             3 => Some(Self::Exec),
             4 => Some(Self::Exit),
             5 => Some(Self::StackCopy),
+            6 => Some(Self::WalkCheck),
             _ => None,
         }
     }

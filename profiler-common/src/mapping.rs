@@ -1,7 +1,7 @@
 //! The mappings of processes as the walk in the kernel sees them: which rows are for which addresses.
 //!
 //! ```text
-//!  PROCESSES: pid ─▶ (first, end)         MAPPINGS: all processes' mappings, each process's in one run,
+//!  PROCESSES: pid ─▶ (first, end, generation)       MAPPINGS: all processes' mappings, each process's in one run,
 //!                                         ascending, immutable; a change writes a new run and swaps the pair
 //! ```
 
@@ -13,6 +13,8 @@ pub struct ProcessRun {
     pub first: u32,
     /// Number behind the last.
     pub end: u32,
+    /// What tells this run from all others that there are or were, so that what was found with it can be kept; never 0.
+    pub generation: u64,
 }
 
 /// A range of executable memory.
@@ -34,5 +36,5 @@ pub struct MappingRun {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<ProcessRun>() == 8);
+const _: () = assert!(size_of::<ProcessRun>() == 16);
 const _: () = assert!(size_of::<MappingRun>() == 40);

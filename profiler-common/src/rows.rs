@@ -30,8 +30,9 @@ pub const MAX_RULES: u32 = 1 << 16;
 /// Steps of a binary search that are enough for [`MAX_PAGE_ROWS`].
 pub const SEARCH_STEPS: u32 = PAGE_SHIFT + 1;
 
-/// Steps that are enough for most pages: 16 rows.
+/// Steps that are enough for most pages, of 16 rows, and for nearly all, of 128.
 const SHORT_SEARCH_STEPS: u32 = 4;
+const USUAL_SEARCH_STEPS: u32 = 7;
 
 /// From which address on which rule is in force: `pc_low:16 | rule:16`, the address in the higher half.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -77,8 +78,11 @@ pub fn find_row(page: Page, pc: u64, row: impl FnMut(u32) -> Option<Row>) -> Opt
         return None;
     }
     // Each step waits for the one before, and most pages have a dozen rows.
-    if page.end.wrapping_sub(page.first) <= 1 << SHORT_SEARCH_STEPS {
+    let count = page.end.wrapping_sub(page.first);
+    if count <= 1 << SHORT_SEARCH_STEPS {
         search::<SHORT_SEARCH_STEPS>(page, pc, row)
+    } else if count <= 1 << USUAL_SEARCH_STEPS {
+        search::<USUAL_SEARCH_STEPS>(page, pc, row)
     } else {
         search::<SEARCH_STEPS>(page, pc, row)
     }
@@ -124,7 +128,7 @@ mod tests {
     /// The search finds what a look at every row finds, in pages of any number of rows up to the most there are.
     #[test]
     fn search_agrees_with_a_scan() {
-        for count in [1, 2, 3, 4, 5, 7, 8, 9, 100, MAX_PAGE_ROWS] {
+        for count in [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 100, 128, 129, MAX_PAGE_ROWS] {
             // The row in force at the start has low bits that compare as larger than all others.
             let first = Row::new(0x4_fff0, 9);
             let step = u64::from((MAX_PAGE_ROWS - 1) / count.max(2));

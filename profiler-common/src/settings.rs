@@ -21,8 +21,8 @@ pub struct Settings {
     /// From the lower end of a task's kernel stack to the registers with which it entered the kernel, in bytes; used only
     /// by the walk by tail calls.
     pub entry_registers_offset: u32,
-    /// Always 0; keeps what follows aligned without hidden padding.
-    pub reserved: u32,
+    /// 1: send a copy of each stack behind its walk, for user space to compare.
+    pub check_walks: u32,
     /// Wake the reader when more bytes than this wait in the ring.
     pub wakeup_bytes: u64,
 }

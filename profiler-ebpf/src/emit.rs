@@ -34,6 +34,18 @@ pub(crate) fn sample(scratch: *const Scratch, frames: usize, wake: bool) {
     }
 }
 
+/// Sends a copy of a stack whose sample has been sent. Nothing is counted when there is no room: nothing is missing then.
+#[inline(always)]
+pub(crate) fn copy_of_walked(scratch: *const Scratch, words: usize) {
+    let bytes = size_of::<SampleHeader>() + words * size_of::<u64>();
+    if bytes > size_of::<Scratch>() {
+        return;
+    }
+    // SAFETY: the scratch is at least `bytes` long, as was just checked.
+    let record = unsafe { core::slice::from_raw_parts(scratch.cast::<u8>(), bytes) };
+    let _ = maps::RECORDS.output::<[u8]>(record, wakeup(false));
+}
+
 /// Sends the record of a process event. It never wakes the reader: what it tells matters for the samples
 /// behind it, and they are read in the same go.
 pub(crate) fn event(record: &EventRecord) {

@@ -11,6 +11,7 @@
 )]
 
 mod emit;
+mod found;
 mod lifecycle;
 mod maps;
 mod on_cpu;

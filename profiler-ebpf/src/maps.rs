@@ -15,7 +15,7 @@ pub(crate) static SETTINGS: Global<Settings> = Global::new(Settings {
     guess_frame_pointers: 1,
     task_stack_offset: 0,
     entry_registers_offset: 0,
-    reserved: 0,
+    check_walks: 0,
     wakeup_bytes: 0,
 });
 

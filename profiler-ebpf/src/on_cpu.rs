@@ -6,10 +6,10 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
-    COMM_LEN, COPY_REGISTERS, Counter, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, Scratch,
+    COMM_LEN, COPY_REGISTERS, Counter, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, RecordKind, Scratch,
 };
 
-use crate::walk::{UserStack, kernel_frames};
+use crate::walk::{self, UserStack, kernel_frames};
 use crate::{emit, lifecycle, maps};
 
 /// Bound of frames or words of a user stack, of the form 2^n - 1.
@@ -76,6 +76,31 @@ pub(crate) fn finish(ctx: &PerfEventContext, scratch: *mut Scratch, user: &UserS
     }
     let wake = first_of_process(pid);
     emit::sample(scratch, user_frames + kernel_frames, wake);
+    if maps::SETTINGS.load().check_walks != 0 && user.kind as u32 == RecordKind::Sample as u32 {
+        send_copy_too(scratch, user.stop);
+    }
+}
+
+/// Sends the stack that was just walked as a copy.
+#[inline(always)]
+fn send_copy_too(scratch: *mut Scratch, stop: u32) {
+    if !emit::has_room_for_copies() {
+        return;
+    }
+    let Some(copy) = walk::copy_of_walked(scratch, stop) else {
+        return;
+    };
+    // SAFETY: `scratch` points to this CPU's element of SCRATCH, which nothing else uses meanwhile. Through memory, as in
+    // `finish`.
+    let words = unsafe {
+        let header = &raw mut (*scratch).header;
+        (*header).kind = RecordKind::WalkCheck as u32;
+        (*header).kernel_frames = 0;
+        let words = &raw mut (*header).user_frames;
+        words.write(copy.words as u16);
+        usize::from(words.read_volatile()) & MOST_WORDS
+    };
+    emit::copy_of_walked(scratch, words);
 }
 
 /// Whether this is the first sample of the process since it started its program.

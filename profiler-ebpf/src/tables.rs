@@ -50,8 +50,12 @@ const SHORT_SEARCH_STEPS: u32 = 5;
 pub(crate) fn process(pid: u32) -> Option<ProcessRun> {
     let run = PROCESSES.get_ptr(pid)?;
     // SAFETY: an element of a map, which stays readable for the length of the program.
-    let (first, end) = unsafe { ((*run).first, (*run).end) };
-    Some(ProcessRun { first, end })
+    let (first, end, generation) = unsafe { ((*run).first, (*run).end, (*run).generation) };
+    Some(ProcessRun {
+        first,
+        end,
+        generation,
+    })
 }
 
 /// A child begins with its parent's memory. User space gives it a run of its own as soon as it hears of it.
@@ -156,11 +160,10 @@ pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {
         return guess(Rule::NO_TABLE, Stop::NoTable);
     };
     let rows: *const u32 = chunk.cast();
-    // SAFETY: the mask keeps the number inside of the chunk.
     let row = |number: u32| {
-        Some(Row(unsafe {
-            *rows.add((number & (CHUNK_ROWS - 1)) as usize)
-        }))
+        // SAFETY: the mask keeps the number inside of the chunk.
+        let row = unsafe { *rows.add((number & (CHUNK_ROWS - 1)) as usize) };
+        Some(Row(row))
     };
     let Some(row) = find_row(Page { first, end }, pc, row) else {
         return guess(Rule::NO_ROW, Stop::NoRow);

@@ -14,6 +14,7 @@ use profiler_common::{
     MappingRun, PAGE_WORDS, ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
 };
 
+use crate::found::Found;
 use crate::window::{Stack, Window};
 use crate::{emit, on_cpu, registers, tables};
 
@@ -31,6 +32,7 @@ pub(crate) struct Walk {
     frames: u32,
     stop: u32,
     window: Window,
+    found: Found,
 }
 
 /// The walk of each CPU; too large for the stack of a BPF program.
@@ -102,6 +104,7 @@ pub(crate) fn prepare(
         (*walk).interrupted.fp = (*walk).registers.fp;
         (*walk).process.first = process.first;
         (*walk).process.end = process.end;
+        (*walk).process.generation = process.generation;
         (*walk).mapping.start = 0;
         (*walk).mapping.limit = 0;
         (*walk).frames = 0;
@@ -209,6 +212,17 @@ unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) ->
     }
 }
 
+/// The stack that the last walk of this CPU began with, as a copy; `None` when that had no tables.
+#[inline(always)]
+pub(crate) fn copy_of_walked(scratch: *mut Scratch, stop: u32) -> Option<UserStack> {
+    if stop == Stop::NoUserStack as u32 || stop == Stop::NoTable as u32 {
+        return None;
+    }
+    let walk = of_this_cpu()?;
+    // SAFETY: both are this CPU's, and the sampling program does not interrupt itself.
+    Some(unsafe { copy(&raw const (*walk).interrupted, scratch, stop) })
+}
+
 /// The same by the kernel's own walk, which knows only frame pointers.
 #[inline(always)]
 pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -> UserStack {
@@ -278,11 +292,7 @@ pub(crate) unsafe fn next_frame(
             .add(index as usize & MAX_USER_FRAMES)
             .write(registers.ip | exact);
         (*walk).frames = index + 1;
-        let process = ProcessRun {
-            first: (*walk).process.first,
-            end: (*walk).process.end,
-        };
-        let rule = rule(process, registers.lookup(), &raw mut (*walk).mapping);
+        let rule = rule(walk, registers.lookup());
         match step(registers, rule, &mut Stack(&raw mut (*walk).window)) {
             Ok(caller) => {
                 (*walk).registers.ip = caller.ip;
@@ -299,12 +309,33 @@ pub(crate) unsafe fn next_frame(
     }
 }
 
+/// The rule in force at an address.
+///
+/// # Safety
+///
+/// `walk` must be this CPU's own.
 #[inline(always)]
-fn rule(process: ProcessRun, address: u64, mapping: *mut MappingRun) -> Rule {
-    if !tables::find_mapping(process, address, mapping) {
-        return tables::guess(Rule::NO_MAPPING, Stop::NoMapping);
+unsafe fn rule(walk: *mut Walk, address: u64) -> Rule {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let found = &raw mut (*walk).found;
+        let process = ProcessRun {
+            first: (*walk).process.first,
+            end: (*walk).process.end,
+            generation: (*walk).process.generation,
+        };
+        if let Some(rule) = Found::get(found, process.generation, address) {
+            return rule;
+        }
+        let mapping = &raw mut (*walk).mapping;
+        let rule = if tables::find_mapping(process, address, mapping) {
+            tables::rule(mapping, address)
+        } else {
+            tables::guess(Rule::NO_MAPPING, Stop::NoMapping)
+        };
+        Found::put(found, process.generation, address, rule);
+        rule
     }
-    tables::rule(mapping, address)
 }
 
 /// Writes the kernel frames of the current task behind `user_frames` others; returns how many there are,

@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub unwind: Unwind,
     /// Whether to walk by tables with `bpf_loop` or with tail calls, whatever the kernel has.
     pub bpf_loop: Option<bool>,
+    /// Whether each walk in the kernel is compared with one of a copy of the same stack.
+    pub check_walks: bool,
     /// Bytes that unwind rows may take in the kernel.
     pub unwind_memory: u64,
     /// Whether the BPF programs log.
@@ -132,6 +134,7 @@ mod tests {
             detail: Detail::Full,
             unwind: Unwind::Auto,
             bpf_loop: None,
+            check_walks: false,
             unwind_memory: 1 << 20,
             bpf_log: false,
         }

@@ -42,6 +42,8 @@ const LATE_LIB: &[&str] = &["late_lib.c", "target.h"];
 const JIT: &[&str] = &["jit.c", "target.h"];
 const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
 const DEEP: &[&str] = &["deep.c", "target.h"];
+const HOSTILE: &[&str] = &["hostile.c", "target.h"];
+const MANY_MAPPINGS: &[&str] = &["many_mappings.c", "target.h"];
 const VDSO: &[&str] = &["vdso.c", "target.h"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
 const PHASES_RS: &[&str] = &["phases.rs"];
@@ -99,6 +101,9 @@ const VARIANTS: &[Variant] = &[
     c("exec_chain-fp", EXEC_CHAIN, "-g"),
     c("deep-fp", DEEP, "-g"),
     c("vdso-fp", VDSO, "-g"),
+    c("hostile", HOSTILE, "-g"),
+    c("hostile-no-file", HOSTILE, "-g -DIN_NO_FILE"),
+    c("many_mappings", MANY_MAPPINGS, "-g"),
     variant("phases-cpp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-cpp-fp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-rust", PHASES_RS, Language::Rust, "-C debuginfo=2"),

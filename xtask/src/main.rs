@@ -17,6 +17,7 @@ mod codegen;
 mod command;
 mod ebpf;
 mod fixtures;
+mod fuzz;
 mod go;
 mod google_pprof;
 mod install;
@@ -83,6 +84,11 @@ const TASKS: &[Task] = &[
         "vm",
         vm::run,
         "load and sample in other kernels, in emulated machines [--kernel SERIES] [--record]",
+    ),
+    task(
+        "fuzz",
+        fuzz::run,
+        "run the fuzz targets for a bounded time [TARGET...] [--seconds N]",
     ),
     task(
         "fixtures",

@@ -95,6 +95,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "BOOL", hide = true)]
     pub(super) bpf_loop: Option<bool>,
 
+    /// Walk each stack a second time from a copy, and say how many walks differ: for tests
+    #[arg(long, hide = true)]
+    pub(super) check_walks: bool,
+
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub(super) quiet: bool,

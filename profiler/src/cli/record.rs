@@ -117,6 +117,7 @@ fn config(args: &Args) -> Config {
             UnwindBy::Fp => Unwind::FramePointers,
         },
         bpf_loop: args.bpf_loop,
+        check_walks: args.check_walks,
         unwind_memory: u64::from(args.unwind_memory) << 20,
         bpf_log: args.verbose >= 2,
     }

@@ -6,11 +6,13 @@
 //! ```
 
 mod copies;
+mod descriptors;
 mod in_force;
 mod processes;
 mod row_maker;
 mod runs;
 mod unwinding;
+mod walk_checks;
 mod write_up;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,15 +21,16 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
 use crate::sampler::{Event, Sample, Sampler, SamplerOptions, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
+use descriptors::{open_process, raise_limit};
 use processes::Processes;
 use unwinding::Unwinding;
+use walk_checks::WalkChecks;
 
 /// What to say when the verifier accepts neither of the walks by tables.
 const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tables, so they are walked by frame pointers only; -v says why";
@@ -46,6 +49,7 @@ pub(crate) struct Recording {
     processes: Processes,
     unwinding: Unwinding,
     copies: Copies,
+    walk_checks: WalkChecks,
     aggregate: Aggregate,
     summary: Summary,
     /// A descriptor for each process asked for that becomes readable when the process ends.
@@ -99,7 +103,7 @@ impl Recording {
     /// A [`SamplerError`](crate::sampler::SamplerError) when the kernel refuses.
     pub(crate) fn start(config: Config) -> Result<Self> {
         let set_up_began = Instant::now();
-        raise_descriptor_limit();
+        raise_limit();
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
             targets: config.targets.clone(),
@@ -107,6 +111,7 @@ impl Recording {
             follow_children: config.follow_children,
             unwind: config.unwind,
             bpf_loop: config.bpf_loop,
+            check_walks: config.check_walks,
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
@@ -149,6 +154,7 @@ impl Recording {
             processes,
             unwinding,
             copies: Copies::default(),
+            walk_checks: WalkChecks::default(),
             aggregate,
             roots,
             started,
@@ -199,6 +205,7 @@ impl Recording {
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
         self.summary.notes.extend(self.unwinding.notes());
+        self.summary.notes.extend(self.walk_checks.note());
         if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
             self.summary.notes.push(NO_TABLES.to_owned());
         }
@@ -260,13 +267,19 @@ impl Recording {
             processes,
             unwinding,
             copies,
+            walk_checks,
             aggregate,
             summary,
+            config,
             ..
         } = self;
         let read_from = monotonic_ns();
         let drained = sampler.drain(|event| match event {
+            Event::WalkCheck(copy) => walk_checks.copied(copy),
             Event::Sample(mut sample) => {
+                if config.check_walks {
+                    walk_checks.walked(&sample);
+                }
                 let snapshot = processes.snapshot_for(&sample);
                 if let Some(snapshot) = &snapshot {
                     unwinding.check(&mut sample, snapshot);
@@ -299,6 +312,11 @@ impl Recording {
             }
             Event::Exit { pid, .. } => processes.thread_ended(pid),
             Event::Memory(event) => processes.memory_changed(event),
+        });
+        let tables = sampler.tables();
+        walk_checks.compare(|copy, memory| {
+            let snapshot = processes.snapshot(copy.sample.pid)?;
+            Some(unwinding.walk_in(copy.registers, memory, &snapshot, tables))
         });
         for pid in processes.take_touched() {
             if let Some(snapshot) = processes.snapshot(pid) {
@@ -388,28 +406,6 @@ impl Recording {
 /// What ended a wait.
 struct Woken {
     stop: bool,
-}
-
-/// A descriptor of a process, unless it has ended by now.
-fn open_process(pid: u32) -> Result<Option<OwnedFd>> {
-    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return Ok(None);
-    };
-    match pidfd_open(raw, PidfdFlags::empty()) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(rustix::io::Errno::SRCH) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("failed to watch process {pid}")),
-    }
-}
-
-/// Every binary is held open; the usual soft limit of 1,024 is for programs that call `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        log::debug!("the limit of open files stays as it is: {error}");
-    }
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

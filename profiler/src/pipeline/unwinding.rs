@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use profiler_common::{MAX_USER_FRAMES, MappingRun, Rule};
+use profiler_common::{MAX_USER_FRAMES, MappingRun, Memory, Registers, Rule};
 
 use super::in_force::InForce;
 use super::row_maker::{Made, RowMaker};
@@ -45,6 +45,8 @@ pub(super) struct Counts {
     pub(super) binaries: u64,
     /// Binaries whose rows were taken out of the tables to make room.
     pub(super) evicted: u64,
+    /// Times that only those mappings of a process had room that have rows.
+    pub(super) crowded: u64,
     /// Times that there was no room left for something.
     pub(super) full: u64,
     /// Time that making rows took.
@@ -192,13 +194,20 @@ impl Unwinding {
 
     /// Walks a copied stack as the kernel would have, with what was mapped then.
     pub(super) fn walk(&self, copy: &StackCopy, snapshot: &Snapshot, tables: &Tables) -> Stack {
+        self.walk_in(copy.registers, &mut &*copy, snapshot, tables)
+    }
+
+    /// The same in any memory.
+    pub(super) fn walk_in(
+        &self,
+        registers: Registers,
+        memory: &mut impl Memory,
+        snapshot: &Snapshot,
+        tables: &Tables,
+    ) -> Stack {
         let runs = self.runs(snapshot);
-        unwind::walk(
-            copy.registers,
-            MAX_USER_FRAMES,
-            |address| tables.rule_at(&runs, address),
-            &mut &*copy,
-        )
+        let rule_at = |address| tables.rule_at(&runs, address);
+        unwind::walk(registers, MAX_USER_FRAMES, rule_at, memory)
     }
 
     /// What a user should know, one sentence each.
@@ -208,6 +217,13 @@ impl Unwinding {
             notes.push(format!(
                 "there was no room for unwind tables {} times, so some stacks are cut; give them more: --unwind-memory",
                 self.counts.full
+            ));
+        }
+        if self.counts.crowded > 0 {
+            notes.push(format!(
+                "there was no room for all mappings of a process {} times, so its code without unwind rows was walked as if it \
+                 was in no mapping",
+                self.counts.crowded
             ));
         }
         notes
@@ -294,7 +310,18 @@ impl Unwinding {
         if !self.is_ready(&known.snapshot) {
             return;
         }
-        if let Err(error) = tables.set_process(pid, &self.runs(&known.snapshot)) {
+        let mut runs = self.runs(&known.snapshot);
+        let mut result = tables.set_process(pid, &runs);
+        if result.is_err() {
+            // What a compiler at run time wrote can be in any number of mappings, and is walked by frame pointers anyway.
+            let all = runs.len();
+            runs.retain(|run| run.rule == 0);
+            if runs.len() < all {
+                result = tables.set_process(pid, &runs);
+                self.counts.crowded += u64::from(result.is_ok());
+            }
+        }
+        if let Err(error) = result {
             log::debug!("process {pid} is walked by frame pointers only: {error}");
             self.counts.full += 1;
         } else {

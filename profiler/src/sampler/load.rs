@@ -139,7 +139,7 @@ fn settings(options: &SamplerOptions, ring_bytes: u32) -> Result<Settings, Sampl
         guess_frame_pointers: u32::from(options.unwind != Unwind::Tables),
         task_stack_offset,
         entry_registers_offset,
-        reserved: 0,
+        check_walks: u32::from(options.check_walks),
         wakeup_bytes: u64::from(ring_bytes / 4),
     })
 }

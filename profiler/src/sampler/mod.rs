@@ -64,6 +64,8 @@ pub(crate) struct SamplerOptions {
     pub unwind: Unwind,
     /// Whether to walk by tables with `bpf_loop` or with tail calls, whatever the kernel has.
     pub bpf_loop: Option<bool>,
+    /// Whether each stack is sent as a copy, too, behind its walk.
+    pub check_walks: bool,
     /// Bytes that unwind rows may take in the kernel.
     pub unwind_memory: u64,
     /// Whether the BPF programs log; what they say goes to the `log` crate.

@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Sample(Sample),
     /// The same for a process or library that has no unwind tables yet.
     StackCopy(StackCopy),
+    /// The stack of the last sample of the same thread once more, as a copy.
+    WalkCheck(StackCopy),
     /// A target has a new child, which is a target as well.
     Fork {
         /// The process that forked.
@@ -52,7 +54,7 @@ impl Event {
     pub(super) fn time_ns(&self) -> u64 {
         match self {
             Self::Sample(sample) => sample.time_ns,
-            Self::StackCopy(copy) => copy.sample.time_ns,
+            Self::StackCopy(copy) | Self::WalkCheck(copy) => copy.sample.time_ns,
             Self::Fork { time_ns, .. }
             | Self::Exec { time_ns, .. }
             | Self::Exit { time_ns, .. } => *time_ns,
@@ -108,17 +110,20 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Event> {
             sample.user = words.map(user_frame).collect();
             Some(Event::Sample(sample))
         }
-        RecordKind::StackCopy => {
-            let (sample, mut words) = decode_sample(bytes)?;
-            let registers = Registers::interrupted(words.next()?, words.next()?, words.next()?);
-            Some(Event::StackCopy(StackCopy {
-                sample,
-                registers,
-                stack: words.collect(),
-            }))
-        }
+        RecordKind::StackCopy => decode_copy(bytes).map(Event::StackCopy),
+        RecordKind::WalkCheck => decode_copy(bytes).map(Event::WalkCheck),
         kind => decode_event(kind, bytes),
     }
+}
+
+fn decode_copy(bytes: &[u8]) -> Option<StackCopy> {
+    let (sample, mut words) = decode_sample(bytes)?;
+    let registers = Registers::interrupted(words.next()?, words.next()?, words.next()?);
+    Some(StackCopy {
+        sample,
+        registers,
+        stack: words.collect(),
+    })
 }
 
 /// A sample without its user frames, and the words that stand for them.
@@ -172,7 +177,7 @@ fn decode_event(kind: RecordKind, bytes: &[u8]) -> Option<Event> {
     let other = u32_at(bytes, offset_of!(EventRecord, other))?;
     let time_ns = u64_at(bytes, offset_of!(EventRecord, time_ns))?;
     match kind {
-        RecordKind::Sample | RecordKind::StackCopy => None,
+        RecordKind::Sample | RecordKind::StackCopy | RecordKind::WalkCheck => None,
         RecordKind::Fork => Some(Event::Fork {
             parent: pid,
             child: other,

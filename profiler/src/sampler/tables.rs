@@ -50,6 +50,8 @@ pub(crate) struct Tables {
     unsettled: [Vec<(u32, usize)>; 2],
     processes: BpfHashMap<MapData, u32, ProcessRun>,
     runs: HashMap<u32, ProcessRun>,
+    /// Number of the last run that was written.
+    generation: u64,
     /// Whether frame pointers are tried where there is no rule.
     guesses: bool,
 }
@@ -84,6 +86,7 @@ impl Tables {
             unsettled: [Vec::new(), Vec::new()],
             processes: take(ebpf, "PROCESSES")?,
             runs: HashMap::new(),
+            generation: 0,
             guesses: options.unwind != Unwind::Tables,
         })
     }
@@ -110,9 +113,11 @@ impl Tables {
             })
             .collect();
         self.mappings.write(first as usize, &mappings);
+        self.generation += 1;
         let run = ProcessRun {
             first,
             end: first + mappings.len() as u32,
+            generation: self.generation,
         };
         if let Err(cause) = self.processes.insert(pid, run, 0) {
             self.mapping_blocks.give(first, mappings.len(), now);

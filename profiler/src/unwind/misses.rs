@@ -48,6 +48,8 @@ misses! {
     OutsideText, "FDEs outside the code";
     /// Descriptions of functions that begin where another one is in force; the later one wins.
     Overlap, "overlapping FDEs";
+    /// Functions that Go's table of functions describes in an unknown way, or that whole table.
+    GoTable, "functions of an unknown kind in .gopclntab";
     /// Sections that end within an entry or are packed in an unknown way.
     Section, "truncated or unreadable sections";
 }

@@ -19,6 +19,7 @@
 
 mod cfi;
 mod error;
+mod go_table;
 mod misses;
 mod pages;
 mod report;

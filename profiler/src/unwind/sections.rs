@@ -10,6 +10,7 @@ use object::read::elf::{FileHeader, SectionHeader};
 use object::read::{ReadCache, ReadRef};
 use object::{Endianness, elf};
 
+use super::go_table::{self, GoTable};
 use super::{Input, Plt, Section, UnwindError};
 use crate::binary::Binary;
 
@@ -24,6 +25,7 @@ const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 pub(super) struct Sections {
     eh_frame: Loaded,
     debug_frame: Loaded,
+    go: GoTable,
     text_address: u64,
     data_address: u64,
     text: Vec<Range<u64>>,
@@ -33,10 +35,11 @@ pub(super) struct Sections {
     unreadable: u32,
 }
 
+/// A section's address and content, unpacked.
 #[derive(Debug, Default)]
-struct Loaded {
-    address: u64,
-    data: Vec<u8>,
+pub(super) struct Loaded {
+    pub(super) address: u64,
+    pub(super) data: Vec<u8>,
 }
 
 impl Sections {
@@ -69,6 +72,11 @@ impl Sections {
                 address: section(&self.debug_frame),
                 data: &self.debug_frame.data,
             },
+            go_functions: Section {
+                address: section(&self.go.functions),
+                data: &self.go.functions.data,
+            },
+            go_text: self.go.text,
             text_address: self.text_address,
             data_address: self.data_address,
             text: &self.text,
@@ -100,12 +108,15 @@ impl Sections {
             match name {
                 b".eh_frame" => self.eh_frame = self.load(file, endian, section, data),
                 b".debug_frame" => debug_frame = Some(section),
-                b".gopclntab" => self.keeps_frame_pointers = true,
                 b".text" => self.text_address = section.sh_addr(endian),
                 b".got" => self.data_address = section.sh_addr(endian),
                 b".plt" | b".plt.sec" | b".plt.got" => self.add_plt(file, endian, section, name),
                 _ => {}
             }
+        }
+        if let Some(table) = go_table::find(file, endian, &sections, data) {
+            self.keeps_frame_pointers = true;
+            self.go = table;
         }
         // What Go's compiler writes says nothing about rbp, which its code keeps as a frame pointer: the rows would
         // lead to frames from where no way leads on.
@@ -177,7 +188,7 @@ fn text(binary: &Binary, file_len: u64) -> Vec<Range<u64>> {
 }
 
 /// The content of a section, unpacked; `None` if it cannot be read or is packed in an unknown way.
-fn read_section<'data, R: ReadRef<'data>>(
+pub(super) fn read_section<'data, R: ReadRef<'data>>(
     file: &File,
     endian: Endianness,
     section: &SectionHeader64<Endianness>,

@@ -2,6 +2,7 @@
 
 mod errors;
 mod following;
+mod hostile;
 mod identity;
 mod losses;
 mod manners;
@@ -13,3 +14,4 @@ mod rights;
 mod special_code;
 mod threads;
 mod truth;
+mod walks;

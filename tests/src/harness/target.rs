@@ -53,6 +53,13 @@ impl Target {
         }
     }
 
+    /// The next line that it prints.
+    pub(crate) fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
     /// Lets a target that waits begin its work.
     pub(crate) fn begin(&mut self) {
         let mut stdin = self.stdin.as_ref().expect("the target runs");

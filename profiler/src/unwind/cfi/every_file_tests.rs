@@ -1,10 +1,17 @@
 //! The comparison with gimli on all files of a machine; it takes minutes, so by hand.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use object::Endianness;
+use object::elf::FileHeader64;
+use object::read::elf::{FileHeader, SectionHeader};
+use profiler_common::Rule;
 
 use super::oracle_tests::check;
+use super::{Input, Section, rows_of};
 use crate::binary::{Binary, BinaryError};
+use crate::unwind::sections::{Sections, read_section};
 
 /// Our rows are gimli's on every ELF file of the machine; or, with `PROFILER_ORACLE`, of those directories.
 ///
@@ -32,6 +39,7 @@ fn check_below(roots: &[&str]) -> (usize, usize) {
             match Binary::from_file(file, &path) {
                 Ok(binary) => {
                     functions += check(&path, &binary);
+                    check_go(&path, &binary);
                     files += 1;
                 }
                 Err(BinaryError::NotElf) => {}
@@ -40,4 +48,60 @@ fn check_below(roots: &[&str]) -> (usize, usize) {
         }
     }
     (files, functions)
+}
+
+/// In Go's code the frame is as large as Go's compiler tells debuggers, too.
+///
+/// Those say nothing about rbp, and nothing true where a function moves to another stack or nothing called it.
+fn check_go(path: &Path, binary: &Binary) {
+    let Ok(sections) = Sections::read(binary) else {
+        return;
+    };
+    let go_alone = Input {
+        eh_frame: Section::default(),
+        ..sections.input()
+    };
+    let bytes = &*fs::read(path).unwrap();
+    let header = FileHeader64::<Endianness>::parse(bytes).unwrap();
+    let endian = header.endian().unwrap();
+    let headers = header.sections(endian, bytes).unwrap();
+    let Some((_, section)) = headers.section_by_name(endian, b".debug_frame") else {
+        return;
+    };
+    if go_alone.go_functions.data.is_empty() {
+        return;
+    }
+    let told = rows_of(&Input {
+        debug_frame: Section {
+            address: section.sh_addr(endian),
+            data: &read_section(binary.file(), endian, section, bytes).unwrap(),
+        },
+        go_functions: Section::default(),
+        ..go_alone
+    });
+    let rows = rows_of(&go_alone);
+    assert!(!rows.is_empty(), "{}", path.display());
+    let cfa = |rule: Rule| rule.to_string().split(' ').next().map(str::to_owned);
+    let (mut compared, mut different) = (0, 0);
+    for (at, rule) in rows.iter() {
+        if [Rule::OUTERMOST, Rule::NO_CFI, Rule::SIGNAL].contains(&rule) {
+            continue;
+        }
+        let other = told.find(at);
+        // C in the same file is told apart by being in another order.
+        if other == Rule::NO_CFI {
+            continue;
+        }
+        compared += 1;
+        let same = cfa(rule) == cfa(other);
+        if !same && different < 10 {
+            println!("{}: {:x}: {rule}, told {other}", path.display(), at.0);
+        }
+        different += usize::from(!same);
+    }
+    println!(
+        "{}: {compared} rows of Go, {different} different",
+        path.display()
+    );
+    assert!(compared > 0 && different == 0);
 }

@@ -8,6 +8,7 @@
 //! to four times as fast as gimli's, which has to know all registers. Tests compare the two row for row.
 
 mod entries;
+mod go;
 mod linkage;
 mod pointer;
 mod program;
@@ -17,6 +18,8 @@ mod state;
 #[cfg(test)]
 #[cfg(feature = "slow-tests")]
 mod every_file_tests;
+#[cfg(test)]
+mod go_tests;
 #[cfg(test)]
 mod hand_tests;
 #[cfg(test)]
@@ -55,6 +58,10 @@ pub struct Input<'a> {
     pub eh_frame: Section<'a>,
     /// `.debug_frame`, or nothing. It is used for functions that `.eh_frame` does not describe.
     pub debug_frame: Section<'a>,
+    /// `.gopclntab`, or nothing. It is used for functions that neither of the others describes.
+    pub go_functions: Section<'a>,
+    /// Where the code begins that `.gopclntab` speaks of; without it there are no rows from there.
+    pub go_text: Option<u64>,
     /// Address of `.text`, for pointers that are relative to it.
     pub text_address: u64,
     /// Address of `.got`, for pointers that are relative to it.
@@ -85,6 +92,8 @@ enum Source {
     Entry { kind: Kind, index: u32 },
     /// The same rule everywhere.
     Rule(Rule),
+    /// A function that Go's linker describes.
+    Go(go::Frame),
 }
 
 /// The rows for the code that these sections describe.
@@ -114,9 +123,13 @@ pub fn rows_of(input: &Input<'_>) -> Rows {
     let extra = self::pieces(&debug_frame, &text, &mut builder);
     add_uncovered(&mut pieces, described, extra);
     let described = pieces.len();
+    let mut functions = go::Functions::read(input, &mut builder);
+    let go = in_text(std::mem::take(&mut functions.pieces), &text, &mut builder);
+    add_uncovered(&mut pieces, described, go);
+    let described = pieces.len();
     let linkage = linkage::pieces(input, &pieces);
     add_uncovered(&mut pieces, described, linkage);
-    emit(&pieces, [&eh_frame, &debug_frame], &mut builder);
+    emit(&pieces, [&eh_frame, &debug_frame], &functions, &mut builder);
     builder.finish()
 }
 
@@ -140,24 +153,30 @@ fn normalized(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
 
 /// The functions of a section that lie in the code, in the order of their addresses.
 fn pieces(entries: &Entries<'_>, text: &[Range<u64>], builder: &mut Builder) -> Vec<Piece> {
-    let mut pieces = Vec::with_capacity(entries.functions.len());
+    let functions = (0..).zip(&entries.functions);
+    let pieces = functions.map(|(index, function)| Piece {
+        start: function.start,
+        end: function.end,
+        source: Source::Entry {
+            kind: entries.kind,
+            index,
+        },
+    });
+    in_text(pieces.collect(), text, builder)
+}
+
+/// Those that lie in the code, in the order of their addresses.
+fn in_text(mut pieces: Vec<Piece>, text: &[Range<u64>], builder: &mut Builder) -> Vec<Piece> {
     let last = builder.end();
-    for (index, function) in (0..).zip(&entries.functions) {
-        let behind = text.partition_point(|range| range.start <= function.start);
+    pieces.retain(|piece| {
+        let behind = text.partition_point(|range| range.start <= piece.start);
         let range = behind.checked_sub(1).and_then(|index| text.get(index));
-        if range.is_some_and(|range| function.end <= range.end) && function.end <= last {
-            pieces.push(Piece {
-                start: function.start,
-                end: function.end,
-                source: Source::Entry {
-                    kind: entries.kind,
-                    index,
-                },
-            });
-        } else {
+        let is_inside = range.is_some_and(|range| piece.end <= range.end) && piece.end <= last;
+        if !is_inside {
             builder.miss(Miss::OutsideText);
         }
-    }
+        is_inside
+    });
     sort(&mut pieces);
     pieces
 }
@@ -185,8 +204,14 @@ fn is_uncovered(pieces: &[Piece], start: u64, end: u64) -> bool {
         .is_none_or(|index| pieces[index].end <= start)
 }
 
-fn emit(pieces: &[Piece], sections: [&Entries<'_>; 2], builder: &mut Builder) {
+fn emit(
+    pieces: &[Piece],
+    sections: [&Entries<'_>; 2],
+    go: &go::Functions<'_>,
+    builder: &mut Builder,
+) {
     let gap = builder.gap();
+    let mut budget = go.budget();
     let mut covered = 0;
     for (index, piece) in pieces.iter().enumerate() {
         let previous = index.checked_sub(1).map(|index| pieces[index]);
@@ -209,6 +234,10 @@ fn emit(pieces: &[Piece], sections: [&Entries<'_>; 2], builder: &mut Builder) {
         }
         match piece.source {
             Source::Rule(rule) => builder.push(piece.start, rule),
+            Source::Go(frame) => {
+                builder.function();
+                go.emit(frame, piece.start, end, &mut budget, builder);
+            }
             Source::Entry { kind, index } => {
                 builder.function();
                 sections[kind as usize].emit(index, end, builder);
