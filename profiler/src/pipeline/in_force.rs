@@ -76,3 +76,74 @@ impl InForce {
         all.get(behind.checked_sub(1)?)?.1.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use profiler_common::COMM_LEN;
+
+    use super::*;
+    use crate::addr::{CodeAddr, FileOffset, ProcAddr};
+    use crate::process::{Device, MapsLine, Permissions, Resolver};
+
+    const PID: u32 = 1 << 30;
+    const PUBLISHED: u64 = 1_000_000;
+
+    /// A process that has mapped these files, a page each.
+    fn snapshot(files: &[(u64, u64)]) -> Arc<Snapshot> {
+        let resolver = Resolver::default();
+        resolver.follow_events();
+        resolver.executed(PID, 0);
+        for (start, inode) in files {
+            let line = MapsLine {
+                start: ProcAddr(*start),
+                limit: ProcAddr(start + 0x1000),
+                permissions: Permissions {
+                    execute: true,
+                    ..Permissions::default()
+                },
+                offset: FileOffset(0),
+                device: Device::default(),
+                inode: *inode,
+                path: std::path::Path::new("/file").into(),
+            };
+            resolver.mapped(PID, 1, line);
+        }
+        resolver.snapshot_at(PID, 2).unwrap()
+    }
+
+    fn frames_left(in_force: &InForce, time_ns: u64, now: &Snapshot) -> (usize, Stop) {
+        let exact = |address| CodeAddr::Exact(ProcAddr(address));
+        let mut sample = Sample {
+            pid: PID,
+            tid: PID,
+            time_ns,
+            comm: [0; COMM_LEN],
+            user: [0x10_0010, 0x20_0010, 0x30_0010, 0x10_0020]
+                .map(exact)
+                .to_vec(),
+            kernel: Vec::new(),
+            stop: Stop::End,
+        };
+        in_force.check(&mut sample, now);
+        (sample.user.len(), sample.stop)
+    }
+
+    /// A stack is cut behind the frame in what was mapped anew, unless the tables in force knew of it.
+    #[test]
+    fn stale_tables() {
+        let old = snapshot(&[(0x10_0000, 1), (0x20_0000, 2), (0x30_0000, 3)]);
+        let new = snapshot(&[(0x10_0000, 1), (0x20_0000, 7), (0x30_0000, 3)]);
+        let mut in_force = InForce::default();
+        let late = PUBLISHED + LONGEST_WALK;
+        assert_eq!(frames_left(&in_force, late, &new), (4, Stop::End));
+        in_force.set(PID, PUBLISHED, Some(Arc::clone(&old)));
+        assert_eq!(frames_left(&in_force, late, &old), (4, Stop::End));
+        assert_eq!(frames_left(&in_force, late, &new), (2, Stop::MappedAnew));
+        in_force.set(PID, PUBLISHED * 2, Some(Arc::clone(&new)));
+        assert_eq!(frames_left(&in_force, late, &new), (2, Stop::MappedAnew));
+        let later = PUBLISHED * 2 + LONGEST_WALK;
+        assert_eq!(frames_left(&in_force, later, &new), (4, Stop::End));
+        in_force.forget_before(PUBLISHED * 2);
+        assert_eq!(frames_left(&in_force, later, &new), (4, Stop::End));
+    }
+}

@@ -24,7 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
-use crate::sampler::{Event, Sample, Sampler, SamplerOptions, Targets, Unwind};
+use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use descriptors::{open_process, raise_limit};
@@ -274,7 +274,7 @@ impl Recording {
             ..
         } = self;
         let read_from = monotonic_ns();
-        let drained = sampler.drain(|event| match event {
+        let drained = sampler.drain(|event| match without_old_stack(event, processes) {
             Event::WalkCheck(copy) => walk_checks.copied(copy),
             Event::Sample(mut sample) => {
                 if config.check_walks {
@@ -400,6 +400,33 @@ impl Recording {
             lost: self.sampler.losses().samples(),
             processes: self.processes.sampled(),
         }
+    }
+}
+
+/// Leaves only the kernel's frames of a task that had given up its memory, in the midst of an exec or of its end: its
+/// registers still speak of a stack that is not there any more.
+fn without_old_stack(event: Event, processes: &Processes) -> Event {
+    let (sample, is_unreadable) = match &event {
+        Event::Sample(sample) => (
+            sample,
+            sample.user.len() == 1 && sample.stop == Stop::ReadFailed,
+        ),
+        Event::StackCopy(copy) => (&copy.sample, copy.stack.is_empty()),
+        _ => return event,
+    };
+    let in_kernel = !sample.kernel.is_empty();
+    if !(in_kernel && is_unreadable || processes.is_in_exec(sample)) {
+        return event;
+    }
+    match event {
+        Event::Sample(sample) | Event::StackCopy(StackCopy { sample, .. }) => {
+            Event::Sample(Sample {
+                user: Vec::new(),
+                stop: Stop::NoUserStack,
+                ..sample
+            })
+        }
+        other => other,
     }
 }
 

@@ -21,6 +21,8 @@ use crate::sampler::{MemoryChange, MemoryEvent, NewMapping, Sample, StackCopy};
 const TRUST: Duration = Duration::from_secs(1);
 /// The least time between two such reads of one process's mappings.
 const SHORTEST_TRUST: Duration = Duration::from_millis(1);
+/// How long an exec may take before the news of its end is taken for lost, in nanoseconds.
+const LONGEST_EXEC: u64 = 100_000_000;
 /// How often it is looked whether a process has ended one of whose threads has: the process may go on, and an end that is
 /// told may take its time.
 const TRIES: u8 = 20;
@@ -55,6 +57,8 @@ struct Known {
     /// When its mappings were read again for the first time since the process runs this program.
     first_refreshed_at: Option<Instant>,
     refreshed_at: Option<Instant>,
+    /// When it gave up its memory for that of another program, until that is heard to run.
+    exec_began: Option<u64>,
 }
 
 impl Known {
@@ -104,7 +108,11 @@ impl Processes {
         match change {
             MemoryChange::Mapped(mapping) => self.resolver.mapped(pid, time_ns, line(mapping)),
             MemoryChange::Copied { parent } => self.resolver.forked(parent, pid, time_ns),
-            MemoryChange::Executed => self.resolver.executed(pid, time_ns),
+            MemoryChange::Executed => {
+                self.resolver.executed(pid, time_ns);
+                let known = self.known.entry(pid).or_default();
+                known.exec_began.get_or_insert(time_ns);
+            }
             MemoryChange::ThreadEnded => self.ended.push(pid),
             MemoryChange::Lost(_) => self.resolver.missed_events(),
         }
@@ -163,7 +171,11 @@ impl Processes {
             self.resolver.forked(parent, child, time_ns);
         }
         self.touched.insert(child);
-        self.known.insert(child, Known::default());
+        let known = self.known.entry(child).or_default();
+        *known = Known {
+            exec_began: known.exec_began,
+            ..Known::default()
+        };
     }
 
     /// A process runs another program: nothing that was known of its memory holds any more.
@@ -182,6 +194,17 @@ impl Processes {
             self.resolver.refresh(pid);
             self.read_root(pid, aggregate);
         }
+    }
+
+    /// Whether a process was about to run another program: its registers were still those of the program before, and the
+    /// memory that they speak of was gone.
+    pub(super) fn is_in_exec(&self, sample: &Sample) -> bool {
+        let began = self
+            .known
+            .get(&sample.pid)
+            .and_then(|known| known.exec_began);
+        let since = began.and_then(|began| sample.time_ns.checked_sub(began));
+        since.is_some_and(|since| since < LONGEST_EXEC)
     }
 
     /// What was mapped when a stack was copied, looked for again if that does not explain it.

@@ -4,6 +4,7 @@ mod errors;
 mod following;
 mod hostile;
 mod identity;
+mod in_time;
 mod losses;
 mod manners;
 mod merging;
