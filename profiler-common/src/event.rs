@@ -40,7 +40,7 @@ impl RecordKind {
 pub struct EventRecord {
     /// A [`RecordKind`] other than `Sample`.
     pub kind: u32,
-    /// Process id (thread group id), as the initial pid namespace has it.
+    /// Process id (thread group id), as the pid namespace of the settings has it.
     pub pid: u32,
     /// When, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,

@@ -25,11 +25,11 @@ pub use rows::{
     CHUNK_ROWS, MAX_PAGE_ROWS, MAX_RULES, PAGE_SHIFT, Page, Row, SEARCH_STEPS,
     all_ones_if_not_above, find_row,
 };
-pub use rule::{Cfa, Rule, SavedFp};
+pub use rule::{Cfa, LeafRegister, Rule, SavedFp};
 pub use sample::{
     COMM_LEN, COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
     MORE_PAGES, PAGE_WORDS, RED_ZONE, SampleHeader, Scratch,
 };
-pub use settings::Settings;
+pub use settings::{Layout, MAX_CGROUPS, NameWords, Part, Settings};
 pub use step::{Memory, Registers, step};
 pub use stop::Stop;

@@ -27,13 +27,56 @@ pub(crate) mod cfa_kind {
     pub(crate) const OUTERMOST: u8 = 7;
     pub(crate) const FRAME_POINTER: u8 = 8;
     pub(crate) const STOP: u8 = 9;
+    /// Above these two, in the lower half of the byte, is the register.
+    pub(crate) const LEAF: u8 = 0x10;
+    pub(crate) const RETURN_IN: u8 = 0x20;
 }
+
+/// The half of the byte that is not the register.
+pub(crate) const KIND_OF_LEAF: u8 = 0xf0;
 
 /// Where the caller's rbp is; the second byte of a rule.
 pub(crate) mod fp_kind {
     pub(crate) const SAME: u8 = 0;
     pub(crate) const AT_CFA: u8 = 1;
     pub(crate) const AT_FP: u8 = 2;
+}
+
+/// A register that a walk knows in the innermost frame only, where it has been interrupted: those that functions use for
+/// a CFA or a return address until they have saved it, and need not keep for their callers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LeafRegister(u8);
+
+impl LeafRegister {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+    /// Their names, by their [index](Self::index).
+    pub const NAMES: [&str; Self::COUNT] = ["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "r10", "r11"];
+
+    /// By its number in DWARF (System V ABI for x86-64, figure 3.36).
+    pub const fn from_dwarf(number: u64) -> Option<Self> {
+        match number {
+            0..=5 => Some(Self(number as u8)),
+            10 | 11 => Some(Self(number as u8 - 4)),
+            _ => None,
+        }
+    }
+
+    /// Its place among the registers that are kept.
+    #[inline(always)]
+    pub const fn index(self) -> usize {
+        self.0 as usize & (Self::COUNT - 1)
+    }
+
+    /// The lower half of the kind of a rule.
+    #[inline(always)]
+    pub(crate) const fn of_kind(kind: u8) -> Self {
+        Self(kind & (Self::COUNT as u8 - 1))
+    }
+
+    const fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
 }
 
 /// A rule, as the kernel's table holds it. Zero is no rule: it stops a walk with [`Stop::NoTable`].
@@ -62,6 +105,13 @@ pub enum Cfa {
         inner: i16,
         /// Added to what was read.
         outer: i16,
+    },
+    /// `register + offset`, which holds in the innermost frame.
+    Leaf {
+        /// The register.
+        register: LeafRegister,
+        /// Added to it.
+        offset: i32,
     },
     /// `*(rbp + inner) + outer`, for the same reason.
     DerefFp {
@@ -108,6 +158,7 @@ impl Rule {
             Cfa::Plt { offset, threshold } => (cfa_kind::PLT, pair(offset, threshold)),
             Cfa::DerefSp { inner, outer } => (cfa_kind::DEREF_SP, pair(inner, outer)),
             Cfa::DerefFp { inner, outer } => (cfa_kind::DEREF_FP, pair(inner, outer)),
+            Cfa::Leaf { register, offset } => (cfa_kind::LEAF | register.0, offset as u32),
         };
         let (fp_kind, offset) = match saved_fp {
             SavedFp::Same => (fp_kind::SAME, 0),
@@ -125,6 +176,18 @@ impl Rule {
     /// Steps by frame pointer; `otherwise` is why the walk ends if that does not look like a frame.
     pub const fn frame_pointer(otherwise: Stop) -> Self {
         Self((otherwise as u64) << 32 | cfa_kind::FRAME_POINTER as u64)
+    }
+
+    /// The return address is in a register, which holds in the innermost frame, and the CFA is `rsp + offset`: glibc's
+    /// `vfork` keeps it there while the child uses its stack.
+    pub const fn return_in(register: LeafRegister, offset: i32) -> Self {
+        Self((offset as u32 as u64) << 32 | (cfa_kind::RETURN_IN | register.0) as u64)
+    }
+
+    /// Whether this is [`SIGNAL`](Self::SIGNAL), the frame of which nothing has called.
+    #[inline(always)]
+    pub const fn is_signal(self) -> bool {
+        self.cfa_kind() == cfa_kind::SIGNAL
     }
 
     /// The walk ends here.
@@ -205,6 +268,19 @@ impl fmt::Display for Rule {
             cfa_kind::OUTERMOST => return f.write_str("outermost"),
             cfa_kind::FRAME_POINTER => {
                 return write!(f, "by frame pointer, else {}", self.stop_reason().text());
+            }
+            kind if kind & KIND_OF_LEAF == cfa_kind::LEAF => {
+                let register = LeafRegister::of_kind(kind);
+                write!(f, "{}{:+}", register.name(), self.offset() as i64)?;
+            }
+            kind if kind & KIND_OF_LEAF == cfa_kind::RETURN_IN => {
+                let register = LeafRegister::of_kind(kind);
+                return write!(
+                    f,
+                    "rsp{:+}, return address in {}",
+                    self.offset() as i64,
+                    register.name()
+                );
             }
             _ => return f.write_str(self.stop_reason().text()),
         }

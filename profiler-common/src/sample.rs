@@ -1,14 +1,20 @@
 //! The record of one sample: a header, then the frames there are.
 //!
 //! ```text
-//!  0        4      8          16    20    24    28    32         48
-//!  ┌────────┬──────┬──────────┬─────┬─────┬─────┬─────┬──────────┬──────────────┬────────────────┐
-//!  │ kind=1 │ cpu  │ time_ns  │ pid │ tid │ n,m │stop │ comm[16] │ n user frames│ m kernel frames│
-//!  └────────┴──────┴──────────┴─────┴─────┴─────┴─────┴──────────┴──────────────┴────────────────┘
+//!  0        4      8          16    20    24    28    32         48         64       72         76
+//!  ┌────────┬──────┬──────────┬─────┬─────┬─────┬─────┬──────────┬──────────┬────────┬──────────┬───────────┐
+//!  │ kind=1 │ cpu  │ time_ns  │ pid │ tid │ n,m │stop │ comm[16] │ name[16] │ cgroup │ host_pid │ in_kernel │
+//!  └────────┴──────┴──────────┴─────┴─────┴─────┴─────┴──────────┴──────────┴────────┴──────────┴───────────┘
+//!  80              80+8n             80+8(n+m)
+//!  ┌───────────────┬─────────────────┐
+//!  │ n user frames │ m kernel frames │
+//!  └───────────────┴─────────────────┘
 //! ```
 //!
 //! All words are in the byte order of the machine. A frame is an address of eight bytes, innermost first:
 //! the interrupted instruction, then return addresses.
+
+use crate::LeafRegister;
 
 /// Most frames of a user stack: of the form 2^n - 1, so that a mask is a bound that the verifier understands.
 pub const MAX_USER_FRAMES: usize = 511;
@@ -30,8 +36,8 @@ pub const MORE_PAGES: usize = 6;
 /// Words of stack in a copy, at most.
 pub const MAX_COPY_WORDS: usize = (1 + MORE_PAGES) * PAGE_WORDS;
 
-/// Words before the stack in a copy: the registers.
-pub const COPY_REGISTERS: usize = 3;
+/// Words before the stack in a copy: ip, sp, fp, and the [leaf registers](crate::LeafRegister).
+pub const COPY_REGISTERS: usize = 3 + LeafRegister::COUNT;
 
 /// Set in a user frame that is the very instruction and not a return address: the innermost, and those that a
 /// signal interrupted. User addresses of x86-64 have at most 56 bits.
@@ -50,11 +56,11 @@ pub struct SampleHeader {
     pub cpu: u32,
     /// When, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time_ns: u64,
-    /// Process id (thread group id), as the initial pid namespace has it.
+    /// Process id (thread group id), as the pid namespace of the settings has it.
     pub pid: u32,
-    /// Thread id.
+    /// Thread id, likewise.
     pub tid: u32,
-    /// How many user frames follow; in a copy, how many words: ip, sp, fp, and
+    /// How many user frames follow; in a copy, how many words: registers, and
     /// the stack from [`RED_ZONE`] below sp on.
     pub user_frames: u16,
     /// How many kernel frames follow the user frames.
@@ -63,6 +69,14 @@ pub struct SampleHeader {
     pub stop: u32,
     /// Name of the thread, padded with zeros.
     pub comm: [u8; COMM_LEN],
+    /// Name of the process, which is that of its first thread; zeros where the kernel does not state its types.
+    pub name: [u8; COMM_LEN],
+    /// Id of the task's control group (of version 2), which is the inode of its directory; 0 if that was not asked for.
+    pub cgroup: u64,
+    /// Process id as the initial pid namespace has it.
+    pub host_pid: u32,
+    /// 1: the kernel was interrupted; 0: the program was.
+    pub in_kernel: u32,
 }
 
 /// Where a CPU assembles its sample: too large for the 512 bytes of a BPF stack.
@@ -75,8 +89,8 @@ pub struct Scratch {
     pub frames: [u64; COPY_REGISTERS + MAX_COPY_WORDS + MAX_KERNEL_FRAMES],
 }
 
-const _: () = assert!(size_of::<SampleHeader>() == 48);
-const _: () = assert!(size_of::<Scratch>() == 48 + 8 * (3 + 3584 + 127));
+const _: () = assert!(size_of::<SampleHeader>() == 80);
+const _: () = assert!(size_of::<Scratch>() == 80 + 8 * (11 + 3584 + 127));
 // `PCPU_MIN_UNIT_SIZE` of the kernel's `linux/percpu.h`.
 const _: () = assert!(size_of::<Scratch>() <= 32 << 10);
 const _: () = assert!(MAX_USER_FRAMES <= COPY_REGISTERS + MAX_COPY_WORDS);

@@ -4,8 +4,8 @@
 //! theirs. The verifier of the kernel has to accept it, so there is no indexing, no loop and no arithmetic that
 //! could panic. Finding the rule of an address, and how many frames are enough, is left to the walks.
 
-use crate::rule::{cfa_kind, fp_kind};
-use crate::{Rule, Stop};
+use crate::rule::{KIND_OF_LEAF, cfa_kind, fp_kind};
+use crate::{LeafRegister, Rule, Stop};
 
 /// Offsets from rsp in a signal trampoline, where rsp points to the kernel's `struct ucontext`
 /// (arch/x86/include/uapi/asm/sigcontext.h): `uc_mcontext` is at 40, and in it `rbp` at 80, `rsp` at 120,
@@ -24,6 +24,12 @@ const OTHER_STACK: u64 = 4096;
 pub trait Memory {
     /// The eight bytes at an address, or `None` when they cannot be read.
     fn read_u64(&mut self, address: u64) -> Option<u64>;
+
+    /// What a register holds that is known in the innermost frame only, if `sp` is the stack pointer there.
+    #[inline(always)]
+    fn leaf(&mut self, _register: LeafRegister, _sp: u64) -> Option<u64> {
+        None
+    }
 }
 
 impl<F: FnMut(u64) -> Option<u64>> Memory for F {
@@ -108,6 +114,14 @@ pub fn step<M: Memory>(
         cfa_kind::FRAME_POINTER => {
             return step_frame_pointer(registers, rule.stop_reason(), memory);
         }
+        kind if kind & KIND_OF_LEAF == cfa_kind::LEAF => {
+            leaf(memory, kind, registers)?.wrapping_add(rule.offset())
+        }
+        kind if kind & KIND_OF_LEAF == cfa_kind::RETURN_IN => {
+            let ip = leaf(memory, kind, registers)?;
+            let sp = registers.sp.wrapping_add(rule.offset());
+            return returned(ip, sp, registers.fp);
+        }
         _ => return Err(rule.stop_reason()),
     };
     // A frame holds at least its return address, so the caller's stack pointer is above this one's.
@@ -166,6 +180,21 @@ fn step_frame_pointer<M: Memory>(
         return Err(otherwise);
     };
     returned(ip, fp.wrapping_add(2 * WORD), next)
+}
+
+/// The register that a rule names; in the innermost frame, for in others nobody knows what it was.
+#[inline(always)]
+fn leaf<M: Memory>(memory: &mut M, kind: u8, registers: Registers) -> Result<u64, Stop> {
+    let register = LeafRegister::of_kind(kind);
+    let known = if registers.is_exact() {
+        memory.leaf(register, registers.sp)
+    } else {
+        None
+    };
+    match known {
+        Some(value) => Ok(value),
+        None => Err(Stop::UnsupportedRule),
+    }
 }
 
 #[inline(always)]

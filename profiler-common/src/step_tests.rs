@@ -301,3 +301,39 @@ fn extreme_registers() {
         }
     }
 }
+
+/// What only the innermost frame has in a register is found there and in no other frame.
+#[test]
+fn leaf_registers() {
+    struct Leaf;
+    impl Memory for Leaf {
+        fn read_u64(&mut self, address: u64) -> Option<u64> {
+            (address == STACK + 24).then_some(0x401005)
+        }
+        fn leaf(&mut self, register: LeafRegister, sp: u64) -> Option<u64> {
+            (sp == STACK).then(|| STACK + 16 + register.index() as u64)
+        }
+    }
+    let rax = LeafRegister::from_dwarf(0).unwrap();
+    let rdi = LeafRegister::from_dwarf(5).unwrap();
+    assert_eq!(LeafRegister::from_dwarf(12), None);
+    let cfa = Cfa::Leaf {
+        register: rax,
+        offset: 16,
+    };
+    let by_cfa = Rule::new(cfa, SavedFp::Same);
+    let by_return = Rule::return_in(rdi, 0);
+    let innermost = Registers::interrupted(1, STACK, 7);
+    let expected = registers(0x401005, STACK + 32, 7);
+    assert_eq!(step(innermost, by_cfa, &mut Leaf), Ok(expected));
+    let expected = registers(STACK + 21, STACK, 7);
+    assert_eq!(step(innermost, by_return, &mut Leaf), Ok(expected));
+    for other in [
+        registers(1, STACK, 7),
+        Registers::interrupted(1, STACK + 8, 7),
+    ] {
+        for rule in [by_cfa, by_return] {
+            assert_eq!(step(other, rule, &mut Leaf), Err(Stop::UnsupportedRule));
+        }
+    }
+}

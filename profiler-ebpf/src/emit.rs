@@ -4,7 +4,7 @@ use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEU
 use aya_log_ebpf::debug;
 use profiler_common::{Counter, EventRecord, SampleHeader, Scratch};
 
-use crate::maps;
+use crate::maps::{self, constant};
 
 /// `EAGAIN`, what `bpf_ringbuf_output` says when the ring is full (kernel/bpf/ringbuf.c).
 const EAGAIN: i32 = 11;
@@ -66,13 +66,13 @@ pub(crate) fn child_not_followed(ctx: &impl aya_ebpf::EbpfContext, child: u32, e
 /// Whether so much waits in the ring that the reader shall not let it wait longer.
 #[inline(always)]
 fn ring_fills_up() -> bool {
-    maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) > maps::SETTINGS.load().wakeup_bytes
+    maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) > constant!(SETTINGS.wakeup_bytes)
 }
 
 /// Whether what is large may go into the ring, without a danger that samples are lost.
 #[inline(always)]
 pub(crate) fn has_room_for_copies() -> bool {
-    maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) <= 2 * maps::SETTINGS.load().wakeup_bytes
+    maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) <= 2 * constant!(SETTINGS.wakeup_bytes)
 }
 
 /// A wake-up costs an interrupt to the reader's CPU and a switch to it, more than the sample itself; the reader

@@ -1,55 +1,49 @@
-//! The life of processes: which of them are profiled, and news of them for user space.
+//! The life of processes: whose children are profiled, and news of all for user space.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_kernel};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::programs::RawTracePointContext;
-use profiler_common::{EventRecord, RecordKind};
+use profiler_common::{EventRecord, Part, RecordKind};
 
-use crate::{emit, maps, tables};
+use crate::ids::{self, Ids};
+use crate::maps::{self, constant};
+use crate::selection::{has_chosen_threads, is_followed, is_target};
+use crate::{emit, tables};
 
-/// Whether samples of this process are wanted. Process 0 is the idle task of each CPU, never wanted.
-#[inline(always)]
-pub(crate) fn is_target(pid: u32) -> bool {
-    pid != 0 && (maps::SETTINGS.load().all_processes != 0 || maps::TARGETS.get_ptr(pid).is_some())
-}
-
-/// A profiled process has forked: its child is profiled from here on, before it has run at all.
+/// A profiled thread has forked: its child is profiled from here on, before it has run at all.
 #[inline(always)]
 pub(crate) fn fork(ctx: &RawTracePointContext) {
-    let parent = current_pid();
-    let settings = maps::SETTINGS.load();
-    if settings.follow_children == 0 || !is_target(parent) {
+    if constant!(SETTINGS.follow_children) == 0 {
         return;
     }
-    let child_task: *const u8 = ctx.arg(1);
-    // SAFETY: a checked read; the offset is the one that this kernel's BTF states for `task_struct.tgid`.
-    let tgid = unsafe {
-        bpf_probe_read_kernel(
-            child_task
-                .wrapping_add(settings.task_tgid_offset as usize)
-                .cast::<u32>(),
-        )
+    let Some(parent) = ids::current().filter(|ids| is_target(*ids)) else {
+        return;
     };
-    let Ok(child) = tgid else {
+    let child_task: *const u8 = ctx.arg(1);
+    let Some(child) = ids::of_task(child_task as u64) else {
         emit::child_not_followed(ctx, 0, 0);
         return;
     };
     // A new thread has its process's id.
-    if child == parent {
+    if child.pid == parent.pid {
+        if has_chosen_threads(parent.pid)
+            && let Err(error) = maps::THREADS.insert(child.tid, 1, 0)
+        {
+            emit::child_not_followed(ctx, child.tid, error);
+        }
         return;
     }
-    if let Err(error) = maps::TARGETS.insert(child, 1, 0) {
-        emit::child_not_followed(ctx, child, error);
+    if let Err(error) = maps::TARGETS.insert(child.pid, Part::Whole as u8, 0) {
+        emit::child_not_followed(ctx, child.pid, error);
         return;
     }
-    tables::inherit(parent, child);
-    emit::event(&record(RecordKind::Fork, parent, child));
+    tables::inherit(parent.pid, child.pid);
+    emit::event(&record(RecordKind::Fork, parent.pid, child.pid));
 }
 
 /// The current process runs another program from here on.
 #[inline(always)]
 pub(crate) fn exec() {
-    let pid = current_pid();
-    if is_target(pid) {
+    if let Some(Ids { pid, .. }) = followed() {
         // The first sample of the new program shall wake the reader again.
         let _ = maps::SEEN.remove(pid);
         tables::forget(pid);
@@ -60,15 +54,19 @@ pub(crate) fn exec() {
 /// The current thread ends.
 #[inline(always)]
 pub(crate) fn exit() {
-    let pid = current_pid();
-    if is_target(pid) {
-        let tid = bpf_get_current_pid_tgid() as u32;
+    if let Some(Ids { pid, tid, .. }) = followed() {
+        if constant!(SETTINGS.chosen_threads) != 0 {
+            // Fails when the thread was not one of them. Its id may go to another thread of the process.
+            let _ = maps::THREADS.remove(tid);
+        }
         emit::event(&record(RecordKind::Exit, pid, tid));
     }
 }
 
-fn current_pid() -> u32 {
-    (bpf_get_current_pid_tgid() >> 32) as u32
+/// The current task, if its process is being followed.
+#[inline(always)]
+fn followed() -> Option<Ids> {
+    ids::current().filter(|ids| is_followed(*ids))
 }
 
 fn record(kind: RecordKind, pid: u32, other: u32) -> EventRecord {

@@ -1,6 +1,6 @@
 //! The BPF programs of the profiler: one file per hook, and the entry points here.
 //!
-//! `on_cpu` takes samples, `lifecycle` follows processes. Nothing here decides what a sample means:
+//! `on_cpu` takes samples, `selection` decides of whom, `lifecycle` follows processes. Nothing here decides what a sample means:
 //! addresses go to user space as they are.
 
 #![no_std]
@@ -10,12 +10,15 @@
     reason = "the attributes of the entry points hand the context over by value"
 )]
 
+mod by_kernel;
 mod emit;
 mod found;
+mod ids;
 mod lifecycle;
 mod maps;
 mod on_cpu;
 mod registers;
+mod selection;
 mod tables;
 mod tail_calls;
 mod walk;
@@ -49,7 +52,7 @@ fn walk_on(ctx: PerfEventContext) -> u32 {
 #[perf_event]
 fn on_cpu_by_fp(ctx: PerfEventContext) -> u32 {
     on_cpu::sample(&ctx, |ctx, scratch, _| {
-        walk::by_frame_pointers(ctx, scratch)
+        by_kernel::by_frame_pointers(ctx, scratch)
     });
     0
 }

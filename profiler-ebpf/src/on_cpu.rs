@@ -1,16 +1,17 @@
 //! The sampling hook: which process was interrupted, and what were its stacks.
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns,
-};
+use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
-    COMM_LEN, COPY_REGISTERS, Counter, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, RecordKind, Scratch,
+    COMM_LEN, COPY_REGISTERS, Counter, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, NameWords, RecordKind,
+    SampleHeader, Scratch,
 };
 
-use crate::walk::{self, UserStack, kernel_frames};
-use crate::{emit, lifecycle, maps};
+use crate::by_kernel::kernel_frames;
+use crate::maps::constant;
+use crate::walk::{self, UserStack};
+use crate::{emit, ids, maps, registers, selection};
 
 /// Bound of frames or words of a user stack, of the form 2^n - 1.
 const MOST_WORDS: usize = 4095;
@@ -27,15 +28,29 @@ pub(crate) fn sample(
     }
 }
 
-/// Where to put a sample of the interrupted task, and its process; `None` if that is not being profiled.
+/// Where to put a sample of the interrupted task, and its process; `None` if that is not being profiled. What tells
+/// who it is has been written there already.
 #[inline(always)]
 pub(crate) fn begin() -> Option<(*mut Scratch, u32)> {
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if !lifecycle::is_target(pid) {
+    let ids = ids::current()?;
+    if !selection::is_target(ids) || !selection::is_in_cgroup() {
+        return None;
+    }
+    let name = selection::process_name(ids);
+    if !selection::is_wanted_by_name(name) {
         return None;
     }
     emit::count(Counter::SamplesTried);
-    Some((scratch()?, pid))
+    let scratch = scratch()?;
+    // SAFETY: `scratch` points to this CPU's element of SCRATCH, which nothing else uses meanwhile.
+    unsafe {
+        let header = &raw mut (*scratch).header;
+        (*header).pid = ids.pid;
+        (*header).tid = ids.tid;
+        (*header).host_pid = ids.host_pid;
+        write_name(&raw mut (*header).name, name);
+    }
+    Some((scratch, ids.pid))
 }
 
 /// Where the CPU that this runs on assembles its sample.
@@ -47,8 +62,6 @@ pub(crate) fn scratch() -> Option<*mut Scratch> {
 /// Adds to the user's stack all else that a sample has, and sends it.
 #[inline(always)]
 pub(crate) fn finish(ctx: &PerfEventContext, scratch: *mut Scratch, user: &UserStack) {
-    let pid_tgid = bpf_get_current_pid_tgid();
-    let pid = (pid_tgid >> 32) as u32;
     // Through memory: where the compiler sees the bound it leaves out the check that shows it to the verifier.
     // SAFETY: `scratch` points to this CPU's element of SCRATCH, which nothing else uses meanwhile.
     let user_frames = unsafe {
@@ -56,27 +69,28 @@ pub(crate) fn finish(ctx: &PerfEventContext, scratch: *mut Scratch, user: &UserS
         words.write(user.words as u16);
         usize::from(words.read_volatile()) & MOST_WORDS
     };
-    let kernel_frames = if maps::SETTINGS.load().kernel_stacks != 0 {
+    let kernel_frames = if constant!(SETTINGS.kernel_stacks) != 0 {
         kernel_frames(ctx.as_ptr(), scratch, user_frames) & MAX_KERNEL_FRAMES
     } else {
         0
     };
     // SAFETY: `scratch` points to this CPU's element of SCRATCH, which nothing else uses meanwhile.
     // Field by field, because a struct literal would become a call of memcpy, byte by byte.
-    unsafe {
-        let header = &raw mut (*scratch).header;
+    let pid = unsafe {
+        let header: *mut SampleHeader = &raw mut (*scratch).header;
         (*header).kind = user.kind as u32;
         (*header).cpu = bpf_get_smp_processor_id() as u32;
         (*header).time_ns = bpf_ktime_get_ns();
-        (*header).pid = pid;
-        (*header).tid = pid_tgid as u32;
         (*header).kernel_frames = kernel_frames as u16;
         (*header).stop = user.stop;
-        write_comm(&raw mut (*header).comm);
-    }
+        (*header).in_kernel = registers::is_kernel(ctx).into();
+        (*header).cgroup = cgroup();
+        write_name(&raw mut (*header).comm, selection::thread_name());
+        (*header).pid
+    };
     let wake = first_of_process(pid);
     emit::sample(scratch, user_frames + kernel_frames, wake);
-    if maps::SETTINGS.load().check_walks != 0 && user.kind as u32 == RecordKind::Sample as u32 {
+    if constant!(SETTINGS.check_walks) != 0 && user.kind as u32 == RecordKind::Sample as u32 {
         send_copy_too(scratch, user.stop);
     }
 }
@@ -113,18 +127,30 @@ fn first_of_process(pid: u32) -> bool {
     true
 }
 
+/// The control group of the interrupted task, if that is asked for.
+#[inline(always)]
+fn cgroup() -> u64 {
+    if constant!(SETTINGS.cgroup_ids) == 0 {
+        return 0;
+    }
+    // SAFETY: the helper takes nothing and has no precondition.
+    unsafe { bpf_get_current_cgroup_id() }
+}
+
+/// Two words instead of sixteen bytes.
+///
 /// # Safety
 ///
-/// `comm` must point to memory that nothing else uses meanwhile.
-unsafe fn write_comm(comm: *mut [u8; COMM_LEN]) {
-    let name = bpf_get_current_comm().unwrap_or_default();
-    // SAFETY: as the caller promises. Two words instead of sixteen bytes.
+/// `to` must point to memory that nothing else uses meanwhile.
+#[inline(always)]
+unsafe fn write_name(to: *mut [u8; COMM_LEN], name: NameWords) {
+    // SAFETY: as the caller promises; names in the header are aligned for words, as is asserted below.
     unsafe {
-        let words: [u64; 2] = core::mem::transmute(name);
-        comm.cast::<u64>().write_volatile(words[0]);
-        comm.cast::<u64>().add(1).write_volatile(words[1]);
+        to.cast::<u64>().write_volatile(name[0]);
+        to.cast::<u64>().add(1).write_volatile(name[1]);
     }
 }
 
 const _: () = assert!(COPY_REGISTERS + MAX_COPY_WORDS <= MOST_WORDS);
 const _: () = assert!(core::mem::offset_of!(Scratch, header.comm) % 8 == 0);
+const _: () = assert!(core::mem::offset_of!(Scratch, header.name) % 8 == 0);

@@ -11,7 +11,7 @@ use profiler_common::{
     find_row,
 };
 
-use crate::maps;
+use crate::maps::constant;
 
 /// The rows of one chunk: one element, so that a search calls the kernel once and not for each row.
 type Chunk = [u32; CHUNK_ROWS as usize];
@@ -130,7 +130,7 @@ fn last_not_above<const STEPS: u32>(
 /// What to do where nothing is known: go by frame pointer, or stop if that is not wanted.
 #[inline(always)]
 pub(crate) fn guess(rule: Rule, stop: Stop) -> Rule {
-    if maps::SETTINGS.load().guess_frame_pointers != 0 {
+    if constant!(SETTINGS.guess_frame_pointers) != 0 {
         rule
     } else {
         Rule::stop(stop)

@@ -1,21 +1,20 @@
-//! The walk of a stack: the user's frame by frame with the tables, the kernel's by the kernel.
+//! The walk of the user's stack, frame by frame with the tables.
 
 use core::ffi::c_void;
 
-use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_F_USER_STACK, pt_regs};
-use aya_ebpf::helpers::bpf_get_stack;
+use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::PerfEventContext;
 use profiler_common::{
-    COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES, MORE_PAGES,
-    MappingRun, PAGE_WORDS, ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
+    COPY_REGISTERS, EXACT_FRAME, LeafRegister, MAX_USER_FRAMES, MORE_PAGES, MappingRun, PAGE_WORDS,
+    ProcessRun, RED_ZONE, RecordKind, Registers, Rule, Scratch, Stop, step,
 };
 
 use crate::found::Found;
-use crate::window::{Stack, Window};
+use crate::registers::Mode;
+use crate::window::{Leaf, Stack, Window};
 use crate::{emit, on_cpu, registers, tables};
 
 const FRAME_SIZE: usize = size_of::<u64>();
@@ -31,6 +30,9 @@ pub(crate) struct Walk {
     mapping: MappingRun,
     frames: u32,
     stop: u32,
+    /// Whether the kernel was interrupted, in a system call or the like.
+    in_kernel: u64,
+    leaf: Leaf,
     window: Window,
     found: Found,
 }
@@ -50,7 +52,7 @@ pub(crate) struct UserStack {
 }
 
 impl UserStack {
-    const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         kind: RecordKind::Sample,
         words: 0,
         stop: Stop::NoUserStack as u32,
@@ -88,20 +90,23 @@ pub(crate) fn prepare(
     };
     // SAFETY: `walk` is this CPU's element, and the sampling program does not interrupt itself.
     unsafe {
-        if !registers::of_user(ctx, &raw mut (*walk).registers, at_entry) {
+        let leaf = &raw mut (*walk).leaf.registers;
+        let mode = registers::of_user(ctx, &raw mut (*walk).registers, leaf, at_entry);
+        if mode == Mode::KernelOnly {
             return Err(UserStack::NONE);
         }
-        let Some(process) = tables::process(pid) else {
-            let registers = &raw const (*walk).registers;
-            return Err(if emit::has_room_for_copies() {
-                copy(registers, scratch, Stop::NoTable as u32)
-            } else {
-                interrupted_only(scratch, (*registers).ip)
-            });
-        };
+        (*walk).in_kernel = u64::from(mode == Mode::Kernel);
         (*walk).interrupted.ip = (*walk).registers.ip;
         (*walk).interrupted.sp = (*walk).registers.sp;
         (*walk).interrupted.fp = (*walk).registers.fp;
+        (*walk).leaf.sp = (*walk).registers.sp;
+        let Some(process) = tables::process(pid) else {
+            return Err(if emit::has_room_for_copies() {
+                copy(walk, scratch, Stop::NoTable as u32)
+            } else {
+                interrupted_only(scratch, (*walk).registers.ip)
+            });
+        };
         (*walk).process.first = process.first;
         (*walk).process.end = process.end;
         (*walk).process.generation = process.generation;
@@ -109,7 +114,7 @@ pub(crate) fn prepare(
         (*walk).mapping.limit = 0;
         (*walk).frames = 0;
         (*walk).stop = Stop::TooDeep as u32;
-        Stack(&raw mut (*walk).window).clear();
+        stack(walk).clear();
     }
     Ok(())
 }
@@ -125,7 +130,10 @@ pub(crate) fn done(scratch: *mut Scratch) -> UserStack {
         let stop = (*walk).stop;
         // Something was mapped since user space looked; by the time it gets the copy it has looked again.
         if stop == Stop::NoMapping as u32 && emit::has_room_for_copies() {
-            return copy(&raw const (*walk).interrupted, scratch, stop);
+            return copy(walk, scratch, stop);
+        }
+        if stop == Stop::ReadFailed as u32 && (*walk).frames == 1 && is_gone(walk) {
+            return UserStack::NONE;
         }
         UserStack {
             kind: RecordKind::Sample,
@@ -133,6 +141,30 @@ pub(crate) fn done(scratch: *mut Scratch) -> UserStack {
             stop,
         }
     }
+}
+
+/// Whether a walk that could not read the top of its stack has none: a task in the kernel has used its stack just before,
+/// so if that cannot be read, the task is in the middle of exec or exit, and has given up the memory that its registers
+/// speak of.
+///
+/// # Safety
+///
+/// `walk` must be this CPU's own.
+#[inline(always)]
+unsafe fn is_gone(walk: *const Walk) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { (*walk).in_kernel != 0 }
+}
+
+/// What the walk reads.
+///
+/// # Safety
+///
+/// `walk` must be this CPU's own.
+#[inline(always)]
+unsafe fn stack(walk: *mut Walk) -> Stack {
+    // SAFETY: as the caller promises.
+    unsafe { Stack(&raw mut (*walk).window, &raw const (*walk).leaf) }
 }
 
 /// The walk of the CPU that this runs on.
@@ -177,18 +209,23 @@ unsafe fn interrupted_only(scratch: *mut Scratch, ip: u64) -> UserStack {
 ///
 /// # Safety
 ///
-/// `registers` must be readable, and `scratch` this CPU's own.
+/// Both must be this CPU's own.
 #[inline(always)]
-unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) -> UserStack {
+unsafe fn copy(walk: *const Walk, scratch: *mut Scratch, stop: u32) -> UserStack {
     const WORD: u64 = FRAME_SIZE as u64;
     const PAGE: u64 = 4096;
     // SAFETY: as the caller promises; the sizes are those that `frames` has room for.
     unsafe {
         let words = (&raw mut (*scratch).frames).cast::<u64>();
+        let registers = &raw const (*walk).interrupted;
+        let leaf = (&raw const (*walk).leaf.registers).cast::<u64>();
         words.write((*registers).ip);
         words.add(1).write((*registers).sp);
         let from = ((*registers).sp & !(WORD - 1)).wrapping_sub(RED_ZONE);
         words.add(2).write((*registers).fp);
+        for index in 0..LeafRegister::COUNT {
+            words.add(3 + index).write(leaf.add(index).read());
+        }
         let mut copied = 0;
         // To the end of the page, between 8 and 4096 bytes; then page by page, as long as there are some.
         let first = PAGE - (from & (PAGE - WORD));
@@ -203,6 +240,8 @@ unsafe fn copy(registers: *const Registers, scratch: *mut Scratch, stop: u32) ->
                 }
                 copied += PAGE_WORDS;
             }
+        } else if is_gone(walk) {
+            return UserStack::NONE;
         }
         UserStack {
             kind: RecordKind::StackCopy,
@@ -220,42 +259,8 @@ pub(crate) fn copy_of_walked(scratch: *mut Scratch, stop: u32) -> Option<UserSta
     }
     let walk = of_this_cpu()?;
     // SAFETY: both are this CPU's, and the sampling program does not interrupt itself.
-    Some(unsafe { copy(&raw const (*walk).interrupted, scratch, stop) })
-}
-
-/// The same by the kernel's own walk, which knows only frame pointers.
-#[inline(always)]
-pub(crate) fn by_frame_pointers(ctx: &PerfEventContext, scratch: *mut Scratch) -> UserStack {
-    // As many frames as the kernel gives by default (`kernel.perf_event_max_stack`).
-    const MOST: usize = 127;
-    // SAFETY: a field of this CPU's scratch.
-    let frames = unsafe { &raw mut (*scratch).frames }.cast::<u64>();
-    // SAFETY: the buffer is the first elements of `frames`.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx.as_ptr(),
-            frames.cast(),
-            (MOST * FRAME_SIZE) as u32,
-            BPF_F_USER_STACK.into(),
-        )
-    };
-    // An error and no frame at all both mean that there is no user memory.
-    if bytes <= 0 {
-        return UserStack::NONE;
-    }
-    // SAFETY: the first element of this CPU's scratch.
-    unsafe { *frames |= EXACT_FRAME };
-    let count = bytes as usize / FRAME_SIZE;
-    let stop = if count >= MOST {
-        Stop::TooDeep
-    } else {
-        Stop::KernelWalkEnd
-    };
-    UserStack {
-        kind: RecordKind::Sample,
-        words: count,
-        stop: stop as u32,
-    }
+    let stack = unsafe { copy(walk, scratch, stop) };
+    (stack.words > 0).then_some(stack)
 }
 
 /// One turn of the kernel's loop. 1 ends it.
@@ -286,14 +291,15 @@ pub(crate) unsafe fn next_frame(
             fp: (*walk).registers.fp,
             after_call: (*walk).registers.after_call,
         };
-        let exact = if registers.is_exact() { EXACT_FRAME } else { 0 };
+        let rule = rule(walk, registers.lookup());
+        // To a trampoline the kernel has made the way, not a call.
+        let is_exact = registers.is_exact() | rule.is_signal();
         (&raw mut (*scratch).frames)
             .cast::<u64>()
             .add(index as usize & MAX_USER_FRAMES)
-            .write(registers.ip | exact);
+            .write(registers.ip | (u64::from(is_exact) * EXACT_FRAME));
         (*walk).frames = index + 1;
-        let rule = rule(walk, registers.lookup());
-        match step(registers, rule, &mut Stack(&raw mut (*walk).window)) {
+        match step(registers, rule, &mut stack(walk)) {
             Ok(caller) => {
                 (*walk).registers.ip = caller.ip;
                 (*walk).registers.sp = caller.sp;
@@ -335,31 +341,5 @@ unsafe fn rule(walk: *mut Walk, address: u64) -> Rule {
         };
         Found::put(found, process.generation, address, rule);
         rule
-    }
-}
-
-/// Writes the kernel frames of the current task behind `user_frames` others; returns how many there are,
-/// at most [`MAX_KERNEL_FRAMES`]. None when the task was interrupted in user mode.
-#[inline(always)]
-pub(crate) fn kernel_frames(ctx: *mut c_void, scratch: *mut Scratch, user_frames: usize) -> usize {
-    if user_frames > COPY_REGISTERS + MAX_COPY_WORDS {
-        return 0;
-    }
-    // SAFETY: MAX_KERNEL_FRAMES elements follow, as was just checked.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx,
-            (&raw mut (*scratch).frames)
-                .cast::<u64>()
-                .add(user_frames)
-                .cast(),
-            (MAX_KERNEL_FRAMES * FRAME_SIZE) as u32,
-            0,
-        )
-    };
-    if bytes <= 0 {
-        0
-    } else {
-        bytes as usize / FRAME_SIZE
     }
 }

@@ -5,7 +5,9 @@
 //! need no read of their own.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use profiler_common::Memory;
+use profiler_common::{LeafRegister, Memory};
+
+use crate::registers::LeafRegisters;
 
 /// Words of the window: 1 KiB. Smaller ones read more often, larger ones are no faster.
 pub(crate) const WORDS: usize = 128;
@@ -22,8 +24,16 @@ pub(crate) struct Window {
     words: [u64; WORDS],
 }
 
-/// Reads through a window; it must be this CPU's own.
-pub(crate) struct Stack(pub(crate) *mut Window);
+/// Registers of the innermost frame.
+#[repr(C)]
+pub(crate) struct Leaf {
+    /// Its stack pointer, by which it is known.
+    pub(crate) sp: u64,
+    pub(crate) registers: LeafRegisters,
+}
+
+/// Reads through a window; both must be this CPU's own.
+pub(crate) struct Stack(pub(crate) *mut Window, pub(crate) *const Leaf);
 
 impl Stack {
     /// Forgets what an earlier walk has read.
@@ -81,6 +91,15 @@ impl Memory for Stack {
         let index = (offset >> 3) as usize & (WORDS - 1);
         // SAFETY: the mask keeps the index inside.
         Some(unsafe { (&raw const (*self.0).words).cast::<u64>().add(index).read() })
+    }
+
+    #[inline(always)]
+    fn leaf(&mut self, register: LeafRegister, sp: u64) -> Option<u64> {
+        // SAFETY: both are this CPU's own, as the type demands, and an index is inside.
+        unsafe {
+            let registers = (&raw const (*self.1).registers).cast::<u64>();
+            ((*self.1).sp == sp).then(|| registers.add(register.index()).read())
+        }
     }
 }
 

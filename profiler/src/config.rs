@@ -1,9 +1,14 @@
 //! Checked options: the only thing that the pipeline sees of the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use profiler_common::MAX_CGROUPS;
+
+use crate::cgroup::{self, CgroupError};
+use crate::labels::LabelSet;
 use crate::process::ProcFs;
-use crate::sampler::{self, Targets, Unwind};
+use crate::sampler::{self, Filter, Target, Targets, Unwind};
 use crate::symbolize::Detail;
 
 /// What to profile, for how long, and how finely.
@@ -11,6 +16,12 @@ use crate::symbolize::Detail;
 pub(crate) struct Config {
     /// Which processes.
     pub targets: Targets,
+    /// What else must be true of a task. [`check`](Self::check) finds the directories of the control groups.
+    pub filter: Filter,
+    /// Inode of the pid namespace that ids are of, unless it is the initial one; found by [`check`](Self::check).
+    pub pid_namespace: Option<u32>,
+    /// Which labels samples have.
+    pub labels: LabelSet,
     /// Whether the targets have yet to start their programs: what they have mapped before that means nothing.
     pub started_later: bool,
     /// How long at most; `None` until told to stop or nothing is left to profile.
@@ -55,24 +66,38 @@ pub(crate) enum ConfigError {
     #[error("process {0} has ended (it is a zombie); there is nothing to profile")]
     Zombie(u32),
     /// The id is that of a thread.
-    #[error("{tid} is a thread of process {pid}; profile the process: --pid {pid}")]
+    #[error(
+        "{tid} is a thread of process {pid}; profile the process: --pid {pid}, or the thread alone: --tid {tid}"
+    )]
     Thread {
         /// The id that was given.
         tid: u32,
         /// The process it belongs to.
         pid: u32,
     },
-    /// Process ids mean something else here than to the kernel.
+    /// There is no such thread.
+    #[error("there is no thread {0}; look for it: ps -L -p PID")]
+    NoSuchThread(u32),
+    /// More control groups than the kernel side looks at.
+    #[error("{0} control groups are more than can be asked for ({most}); name one that they are below of", most = MAX_CGROUPS)]
+    ManyCgroups(usize),
+    /// A control group cannot be selected.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// Process ids mean something else here than in `/proc`.
     #[error(
-        "this is a pid namespace of its own, where process ids are not those that samples carry; run the profiler outside of it (in a container: --pid=host)"
+        "/proc is not of the pid namespace that the profiler runs in, so a process id would mean two processes; mount one that is: unshare --mount-proc, nsenter --mount, or mount -t proc proc /proc"
     )]
-    PidNamespace,
+    OtherProc,
 }
 
 impl ConfigError {
     /// Whether other arguments are needed, as opposed to another state of the machine.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::Frequency { .. } | Self::Thread { .. })
+        matches!(
+            self,
+            Self::Frequency { .. } | Self::Thread { .. } | Self::ManyCgroups(_)
+        )
     }
 }
 
@@ -82,12 +107,12 @@ impl Config {
         1_000_000_000 / u64::from(self.frequency_hz.max(1))
     }
 
-    /// Checks what can be checked before anything is loaded.
+    /// Checks what can be checked before anything is loaded, and finds what was named.
     ///
     /// # Errors
     ///
     /// What was asked for does not exist or is not allowed on this machine.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&mut self) -> Result<(), ConfigError> {
         if let Some(most) = sampler::max_sample_rate()
             && self.frequency_hz > most
         {
@@ -96,18 +121,73 @@ impl Config {
                 most,
             });
         }
-        if !ProcFs::new().has_kernel_pids() {
-            return Err(ConfigError::PidNamespace);
+        let procfs = ProcFs::new();
+        self.pid_namespace = procfs.pid_namespace();
+        // In the initial namespace /proc may be missing; that is for those who read it to say.
+        if self.pid_namespace.is_some() && !procfs.shows_own_namespace() {
+            return Err(ConfigError::OtherProc);
         }
-        if let Targets::Pids(pids) = &self.targets {
-            pids.iter().try_for_each(|pid| check_process(*pid))?;
+        if let Targets::Chosen(targets) = &mut self.targets {
+            targets
+                .iter_mut()
+                .try_for_each(|target| check_target(target, &procfs))?;
         }
+        if self.filter.cgroups.len() > MAX_CGROUPS as usize {
+            return Err(ConfigError::ManyCgroups(self.filter.cgroups.len()));
+        }
+        let found: Result<Vec<PathBuf>, CgroupError> = self
+            .filter
+            .cgroups
+            .iter()
+            .map(|path| cgroup::find(path))
+            .collect();
+        self.filter.cgroups = found?;
         Ok(())
+    }
+
+    /// What of all that ran is in the profile, one sentence for each condition.
+    pub(crate) fn selection(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if let Some(comm) = &self.filter.comm {
+            sentences.push(format!("only processes whose name matches {comm}"));
+        }
+        let cgroups = self.filter.cgroups.iter();
+        let cgroups: Vec<_> = cgroups.map(|path| path.display().to_string()).collect();
+        if !cgroups.is_empty() {
+            sentences.push(format!("only what is below {}", cgroups.join(" or ")));
+        }
+        let threads = self.targets.threads();
+        if !threads.is_empty() {
+            let tids: Vec<String> = threads.iter().map(|(_, tid)| tid.to_string()).collect();
+            sentences.push(format!(
+                "only some threads of a process: {}",
+                tids.join(", ")
+            ));
+        }
+        if self.pid_namespace.is_some() && self.targets == Targets::All {
+            sentences.push("only what can be seen in a pid namespace of its own".to_owned());
+        }
+        sentences
     }
 }
 
-fn check_process(pid: u32) -> Result<(), ConfigError> {
-    let procfs = ProcFs::new();
+/// Checks that it is there, and finds the process of a thread.
+fn check_target(target: &mut Target, procfs: &ProcFs) -> Result<(), ConfigError> {
+    match target {
+        Target::Process(pid) => check_process(*pid, procfs),
+        Target::Thread { pid, tid } => {
+            *pid = procfs
+                .process_of(*tid)
+                .ok_or(ConfigError::NoSuchThread(*tid))?;
+            if procfs.has_ended(*pid) {
+                return Err(ConfigError::Zombie(*pid));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn check_process(pid: u32, procfs: &ProcFs) -> Result<(), ConfigError> {
     match procfs.process_of(pid) {
         None => Err(ConfigError::NoSuchProcess(pid)),
         Some(process) if process != pid => Err(ConfigError::Thread {
@@ -126,6 +206,9 @@ mod tests {
     fn config(targets: Targets, frequency_hz: u32) -> Config {
         Config {
             targets,
+            filter: Filter::default(),
+            pid_namespace: None,
+            labels: LabelSet::DEFAULT,
             started_later: false,
             duration: None,
             frequency_hz,
@@ -140,7 +223,11 @@ mod tests {
         }
     }
 
-    fn check(config: &Config, expected: &str) {
+    fn processes(pids: &[u32]) -> Targets {
+        Targets::Chosen(pids.iter().map(|pid| Target::Process(*pid)).collect())
+    }
+
+    fn check(mut config: Config, expected: &str) {
         let error = config.check().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
@@ -149,30 +236,55 @@ mod tests {
     #[test]
     fn refusals() {
         check(
-            &config(Targets::All, 1_000_000),
+            config(Targets::All, 1_000_000),
             "perf_event_max_sample_rate=1000000",
         );
         // Above the largest value of kernel.pid_max.
         check(
-            &config(Targets::Pids(vec![4_194_305]), 99),
+            config(processes(&[4_194_305]), 99),
             "there is no process 4194305",
         );
         let mut zombie = std::process::Command::new("true").spawn().unwrap();
         while !ProcFs::new().has_ended(zombie.id()) {
             std::thread::yield_now();
         }
-        check(&config(Targets::Pids(vec![zombie.id()]), 99), "zombie");
+        check(config(processes(&[zombie.id()]), 99), "zombie");
         zombie.wait().unwrap();
         let own = std::process::id();
         let tid = std::thread::spawn(move || {
             let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
             check(
-                &config(Targets::Pids(vec![tid]), 99),
+                config(processes(&[tid]), 99),
                 &format!("profile the process: --pid {own}"),
             );
         });
         tid.join().unwrap();
-        config(Targets::Pids(vec![own]), 99).check().unwrap();
+        let no_thread = Target::Thread {
+            pid: 0,
+            tid: 4_194_305,
+        };
+        check(
+            config(Targets::Chosen(vec![no_thread]), 99),
+            "there is no thread 4194305",
+        );
+        let mut many = config(Targets::All, 99);
+        many.filter.cgroups = vec![PathBuf::from("/"); MAX_CGROUPS as usize + 1];
+        check(many, "17 control groups are more");
+        config(processes(&[own]), 99).check().unwrap();
+    }
+
+    /// A thread is found with its process.
+    #[test]
+    fn threads_with_their_process() {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+        let mut config = config(Targets::Chosen(vec![Target::Thread { pid: 0, tid }]), 99);
+        config.check().unwrap();
+        assert_eq!(config.targets.threads(), [(std::process::id(), tid)]);
+        assert_eq!(config.targets.pids(), [std::process::id()]);
+        assert_eq!(
+            config.selection(),
+            [format!("only some threads of a process: {tid}")]
+        );
     }
 
     /// 99 Hz stand for 10,101,010 ns, as in every Go profile of that rate.

@@ -9,15 +9,18 @@
 //!
 //! Two of the steps are useful by themselves and are this crate's public interface for other programs:
 //! [`process`] turns a process id and an address into a mapping, and [`binary`] knows what an ELF file
-//! says about itself (its build-id, and how file offsets relate to the addresses it was linked at).
+//! says about itself (its build-id, its symbols, and how file offsets relate to the addresses it was linked at).
+//! [`scan`] joins both the other way round: it finds where a symbol is in every running process.
 //! The other modules serve the `profiler` program.
 
 pub mod addr;
 mod aggregate;
 pub mod binary;
 mod caller;
+mod cgroup;
 pub mod cli;
 mod config;
+mod labels;
 mod launch;
 mod output;
 mod pipeline;
@@ -25,6 +28,7 @@ pub mod pprof;
 mod privileges;
 pub mod process;
 mod sampler;
+pub mod scan;
 mod summary;
 pub mod symbolize;
 pub mod unwind;

@@ -8,6 +8,9 @@ use profiler_common::Stop;
 
 use crate::sampler::{Losses, ProgramCost, Sample};
 
+/// Names to tell when none was wanted.
+const MOST_NAMES: usize = 12;
+
 /// Counts of one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
@@ -33,6 +36,10 @@ pub(crate) struct Summary {
     pub gone_processes: u64,
     /// What was found out about frames.
     pub frames: FrameCounts,
+    /// What of all that ran was to be profiled, one sentence for each condition.
+    pub selection: Vec<String>,
+    /// Names of processes that were seen and not wanted.
+    pub other_names: Vec<String>,
     /// Things that were worked around or left out, one sentence each.
     pub notes: Vec<String>,
     /// What the kernel accounts to the BPF programs; empty unless it keeps count.
@@ -109,14 +116,28 @@ impl Summary {
     }
 
     /// Why there are no samples, most likely.
-    pub(crate) fn no_samples_because(&self, all_ended: bool) -> &'static str {
+    pub(crate) fn no_samples_because(&self, all_ended: bool) -> String {
         if self.lost() > 0 {
-            "all of them were lost"
-        } else if all_ended {
-            "the process ended before the first one"
-        } else {
-            "nothing that was to be profiled used the CPU in that time (it waited or slept)"
+            return "all of them were lost".to_owned();
         }
+        if all_ended {
+            return "what was to be profiled ended before the first one".to_owned();
+        }
+        let mut reason =
+            "nothing that was to be profiled used the CPU in that time (it waited or slept)"
+                .to_owned();
+        if !self.selection.is_empty() {
+            reason += &format!("; wanted was {}", self.selection.join(", and "));
+        }
+        if !self.other_names.is_empty() {
+            let names = self.other_names.iter().take(MOST_NAMES);
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            reason += &format!("; others that did were named {}", names.join(", "));
+            if let Some(more) = self.other_names.len().checked_sub(MOST_NAMES + 1) {
+                reason += &format!(" and {} more", more + 1);
+            }
+        }
+        reason
     }
 
     /// Sentences for the comments of the profile, the same as those that are printed.
@@ -151,6 +172,22 @@ fn nonzero(reasons: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// When nothing matched, what was looked for is said, and what there was instead.
+    #[test]
+    fn nothing_matched() {
+        let mut summary = Summary {
+            selection: vec!["only processes whose name matches ^nginx$".to_owned()],
+            other_names: vec!["bash".to_owned(), "nginx-debug".to_owned()],
+            ..Summary::default()
+        };
+        let reason = summary.no_samples_because(false);
+        assert!(reason.contains("matches ^nginx$"), "{reason}");
+        assert!(reason.ends_with("named bash, nginx-debug"), "{reason}");
+        summary.other_names = (0..14).map(|number| number.to_string()).collect();
+        let reason = summary.no_samples_because(false);
+        assert!(reason.ends_with("10, 11 and 2 more"), "{reason}");
+    }
 
     /// Counts add up, only reasons that occurred are named, and the worst is named first.
     #[test]

@@ -7,8 +7,10 @@
 mod accuracy;
 mod background;
 mod bpf_cost;
+mod commands;
 mod figures;
 mod files;
+mod judge;
 pub(crate) mod machine;
 mod measure;
 mod options;
@@ -41,6 +43,15 @@ use report::{About, Found, Measured, Results};
 use sysctl::Setting;
 use workload::Workload;
 
+/// A benchmark of something else, asked for by its name.
+type Other = (&'static str, fn(&[String]) -> Result<()>);
+
+const OTHERS: &[Other] = &[
+    (unwind::NAME, unwind::run),
+    (accuracy::NAME, accuracy::run),
+    (commands::NAME, commands::run),
+];
+
 /// `cargo xtask bench [OPTIONS]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some((first, rest)) = arguments.split_first()
@@ -49,9 +60,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         return measure::run_between(rest);
     }
     if let Some((first, rest)) = arguments.split_first()
-        && first == unwind::NAME
+        && let Some((_, run)) = OTHERS.iter().find(|(name, _)| name == first)
     {
-        return unwind::run(rest);
+        return run(rest);
     }
     let options = Options::parse(arguments)?;
     if !command::is_root() {

@@ -46,6 +46,11 @@ const DEEP: &[&str] = &["deep.c", "target.h"];
 const HOSTILE: &[&str] = &["hostile.c", "target.h"];
 const MANY_MAPPINGS: &[&str] = &["many_mappings.c", "target.h"];
 const VDSO: &[&str] = &["vdso.c", "target.h"];
+const STACKS: &[&str] = &["stacks.c", "target.h"];
+const STACKS_LIB: &[&str] = &["stacks_lib.c", "target.h"];
+const STACKS_CPP: &[&str] = &["stacks.cpp", "target.h"];
+const STACKS_RS: &[&str] = &["stacks.rs"];
+const STACKS_GO: &[&str] = &["stacks.go"];
 const PHASES_CPP: &[&str] = &["phases.cpp", "target.h"];
 const PHASES_RS: &[&str] = &["phases.rs"];
 const PHASES_GO: &[&str] = &["phases.go"];
@@ -121,6 +126,25 @@ const VARIANTS: &[Variant] = &[
     variant("phases-go", PHASES_GO, Language::Go, ""),
     variant("phases-go-gnuid", PHASES_GO, Language::Go, GO_BUILD_ID),
     variant("phases-go-current", PHASES_GO, Language::CurrentGo, ""),
+    // Functions of equal code must stay different functions.
+    c("stacks", STACKS, "-g -pthread -fno-ipa-icf"),
+    // Loaded by `stacks`, which looks for this name.
+    c("stacks_lib.so", STACKS_LIB, "-g -shared -fPIC"),
+    variant("stacks-cpp", STACKS_CPP, Language::Cpp, "-g -fno-ipa-icf"),
+    variant(
+        "stacks-rust",
+        STACKS_RS,
+        Language::Rust,
+        "-C debuginfo=1 --crate-name stacks",
+    ),
+    variant(
+        "stacks-rust-abort-fp",
+        STACKS_RS,
+        Language::Rust,
+        "-C debuginfo=1 --crate-name stacks -C panic=abort -C force-unwind-tables=no",
+    ),
+    variant("stacks-go", STACKS_GO, Language::Go, ""),
+    variant("stacks-go-current", STACKS_GO, Language::CurrentGo, ""),
     variant("short.sh", &["short.sh"], Language::Script, ""),
 ];
 
@@ -179,7 +203,11 @@ impl Variant {
         let source = source(self.sources[0]);
         match self.language {
             Language::Script => command.arg(source).arg(program),
-            Language::C => command.arg("-o").arg(program).arg(source).args(["-ldl"]),
+            Language::C => command
+                .arg("-o")
+                .arg(program)
+                .arg(source)
+                .args(["-ldl", "-lm"]),
             _ => command.arg("-o").arg(program).arg(source),
         };
         if matches!(self.language, Language::Go | Language::CurrentGo) {

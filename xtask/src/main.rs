@@ -78,7 +78,7 @@ const TASKS: &[Task] = &[
     task(
         "bench",
         bench::run,
-        "measure cost and accuracy beside perf and samply [--rounds N] [--workload NAME]",
+        "measure beside perf and samply [unwind | accuracy] [--rounds N] [--workload NAME]",
     ),
     task(
         "vm",

@@ -34,8 +34,20 @@ const FOR_BUILDING: &[Wanted] = &[
     },
 ];
 
-/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils.
+/// Debian's, whichever others there are.
+const PYTHON: Wanted = Wanted {
+    probe: Probe::Path("/usr/bin/python3"),
+    package: "python3",
+};
+
+/// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils; gdb says
+/// where the variables of a Python are.
 const FOR_TESTS: &[Wanted] = &[
+    Wanted {
+        probe: Probe::Program("gdb"),
+        package: "gdb",
+    },
+    PYTHON,
     Wanted {
         probe: Probe::Program("gcc"),
         package: "gcc",
@@ -63,15 +75,17 @@ const FOR_TESTS: &[Wanted] = &[
 ];
 
 /// The benchmark's Python program needs Debian's Python, whose libraries tell its phases apart; the debug files
-/// of libc are what makes frames in it nameable, for all profilers alike.
+/// of libc are what makes frames in it nameable, for all profilers alike. node is one of the programs whose stacks are
+/// judged.
 const FOR_BENCH: &[Wanted] = &[
-    Wanted {
-        probe: Probe::Path("/usr/bin/python3"),
-        package: "python3",
-    },
+    PYTHON,
     Wanted {
         probe: Probe::Path("/usr/lib/debug/.build-id"),
         package: "libc6-dbg",
+    },
+    Wanted {
+        probe: Probe::Program("node"),
+        package: "nodejs",
     },
 ];
 

@@ -6,8 +6,9 @@
 mod mappings;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use profiler_common::Stop;
+use profiler_common::{COMM_LEN, Stop};
 
 pub(crate) use mappings::{MappingIndex, MappingTable, Place};
 
@@ -24,17 +25,30 @@ pub(crate) struct Frame {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct FrameIndex(u32);
 
-/// What samples that are counted together have in common besides their stack.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+/// What samples that are counted together have in common besides their stack. A label that was not asked for, or that the
+/// sample has not, is `None`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Labels {
     /// Process id.
-    pub(crate) pid: u32,
+    pub(crate) pid: Option<u32>,
+    /// Process id in the initial pid namespace.
+    pub(crate) host_pid: Option<u32>,
+    /// Process id in the process's own pid namespace.
+    pub(crate) ns_pid: Option<u32>,
     /// Thread id.
-    pub(crate) tid: u32,
-    /// Name of the process.
-    pub(crate) comm: String,
-    /// Name of the thread.
-    pub(crate) thread: String,
+    pub(crate) tid: Option<u32>,
+    /// Name of the process, padded with zeros.
+    pub(crate) comm: Option<[u8; COMM_LEN]>,
+    /// Name of the thread, padded with zeros.
+    pub(crate) thread: Option<[u8; COMM_LEN]>,
+    /// Path of the control group.
+    pub(crate) cgroup: Option<Arc<str>>,
+    /// Id of the container.
+    pub(crate) container: Option<Arc<str>>,
+    /// The CPU.
+    pub(crate) cpu: Option<u32>,
+    /// Whether the kernel was interrupted.
+    pub(crate) in_kernel: Option<bool>,
 }
 
 /// All that is known of the samples so far.
@@ -139,10 +153,8 @@ mod tests {
 
     fn labels(tid: u32) -> Labels {
         Labels {
-            pid: 1,
-            tid,
-            comm: "prog".to_owned(),
-            thread: "worker".to_owned(),
+            tid: Some(tid),
+            ..Labels::default()
         }
     }
 

@@ -5,7 +5,8 @@
 //! that a file claims may decide how much memory is taken. Notes are left to `notes`.
 
 use object::elf::{
-    ET_DYN, FileHeader32, FileHeader64, PF_X, PN_XNUM, PT_INTERP, PT_LOAD, PT_NOTE, SHT_NOTE,
+    ET_DYN, FileHeader32, FileHeader64, PF_X, PN_XNUM, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE,
+    SHT_NOTE,
 };
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, elf};
@@ -28,6 +29,25 @@ pub(super) struct NoteRegion {
     pub(super) align: u64,
 }
 
+/// A range of bytes of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Region {
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// A section header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section {
+    /// `sh_type`
+    pub(super) kind: u32,
+    /// `sh_link`: the index of another section, whose meaning depends on the type.
+    pub(super) link: u32,
+    pub(super) vaddr: u64,
+    pub(super) region: Region,
+    pub(super) align: u64,
+}
+
 /// What the ELF header and the program headers say.
 #[derive(Clone, Debug)]
 pub(super) struct Headers {
@@ -42,6 +62,8 @@ pub(super) struct Headers {
     pub(super) entry: ElfAddr,
     pub(super) segments: Vec<Segment>,
     pub(super) notes: Vec<NoteRegion>,
+    /// What the dynamic loader reads (`PT_DYNAMIC`).
+    pub(super) dynamic: Option<Region>,
     sections: Table,
 }
 
@@ -73,11 +95,61 @@ impl Headers {
         &self,
         source: &(impl ReadAt + ?Sized),
     ) -> Result<Vec<NoteRegion>, BinaryError> {
+        let mut notes = Vec::new();
+        self.sections(source, |section| {
+            if section.kind == SHT_NOTE.0 {
+                notes.push(NoteRegion {
+                    offset: section.region.offset,
+                    vaddr: section.vaddr,
+                    size: section.region.size,
+                    align: section.align,
+                });
+            }
+        })?;
+        Ok(notes)
+    }
+
+    /// Shows each section header in turn; the first one is no section.
+    pub(super) fn sections(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        visit: impl FnMut(Section),
+    ) -> Result<(), BinaryError> {
         if self.is_64 {
-            note_sections::<FileHeader64<Endianness>>(source, self.endian, self.sections)
+            sections::<FileHeader64<Endianness>>(source, self.endian, self.sections, visit)
         } else {
-            note_sections::<FileHeader32<Endianness>>(source, self.endian, self.sections)
+            sections::<FileHeader32<Endianness>>(source, self.endian, self.sections, visit)
         }
+    }
+
+    /// The section header with this index, which another section names.
+    pub(super) fn section(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        index: u32,
+    ) -> Result<Section, BinaryError> {
+        const WHAT: &str = "section headers";
+        let index = u64::from(index);
+        let size = if self.is_64 {
+            size_of::<<FileHeader64<Endianness> as FileHeader>::SectionHeader>()
+        } else {
+            size_of::<<FileHeader32<Endianness> as FileHeader>::SectionHeader>()
+        };
+        let table = Table {
+            offset: (index * size as u64)
+                .checked_add(self.sections.offset)
+                .filter(|_| index < self.sections.count)
+                .ok_or(BinaryError::Malformed(WHAT))?,
+            count: 1,
+        };
+        let mut found = None;
+        let take = |section| found = Some(section);
+        if self.is_64 {
+            sections::<FileHeader64<Endianness>>(source, self.endian, table, take)?;
+        } else {
+            sections::<FileHeader32<Endianness>>(source, self.endian, table, take)?;
+        }
+        found.ok_or(BinaryError::Malformed(WHAT))
     }
 }
 
@@ -96,6 +168,7 @@ fn read_class<Elf: FileHeader<Endian = Endianness>>(
         entry: ElfAddr(header.e_entry(endian).into()),
         segments: Vec::new(),
         notes: Vec::new(),
+        dynamic: None,
         sections,
     };
     read_table::<Elf::ProgramHeader>(source, programs, "program headers", |program| match program
@@ -110,6 +183,12 @@ fn read_class<Elf: FileHeader<Endian = Endianness>>(
             size: program.p_filesz(endian).into(),
             align: program.p_align(endian).into(),
         }),
+        PT_DYNAMIC => {
+            headers.dynamic = Some(Region {
+                offset: program.p_offset(endian).into(),
+                size: program.p_filesz(endian).into(),
+            });
+        }
         PT_INTERP => headers.has_interpreter = true,
         _ => {}
     })?;
@@ -169,21 +248,22 @@ fn tables<Elf: FileHeader<Endian = Endianness>>(
     Ok((programs, sections))
 }
 
-fn note_sections<Elf: FileHeader<Endian = Endianness>>(
+fn sections<Elf: FileHeader<Endian = Endianness>>(
     source: &(impl ReadAt + ?Sized),
     endian: Endianness,
     table: Table,
-) -> Result<Vec<NoteRegion>, BinaryError> {
-    let mut notes = Vec::new();
+    mut visit: impl FnMut(Section),
+) -> Result<(), BinaryError> {
     read_table::<Elf::SectionHeader>(source, table, "section headers", |section| {
-        if section.sh_type(endian) == SHT_NOTE {
-            notes.push(NoteRegion {
+        visit(Section {
+            kind: section.sh_type(endian).0,
+            link: section.sh_link(endian),
+            vaddr: section.sh_addr(endian).into(),
+            region: Region {
                 offset: section.sh_offset(endian).into(),
-                vaddr: section.sh_addr(endian).into(),
                 size: section.sh_size(endian).into(),
-                align: section.sh_addralign(endian).into(),
-            });
-        }
-    })?;
-    Ok(notes)
+            },
+            align: section.sh_addralign(endian).into(),
+        });
+    })
 }

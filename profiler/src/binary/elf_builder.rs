@@ -7,7 +7,10 @@ pub(crate) const PT_NOTE: u32 = 4;
 pub(crate) const R: u32 = 4;
 pub(crate) const RW: u32 = 6;
 pub(crate) const RX: u32 = 5;
+const SHT_SYMTAB: u32 = 2;
+const SHT_STRTAB: u32 = 3;
 const SHT_NOTE: u32 = 7;
+const SHT_DYNSYM: u32 = 11;
 /// Where contents begin, behind the header and the program headers.
 const DATA: usize = 0x1000;
 
@@ -21,7 +24,7 @@ pub(crate) struct Elf {
     pub(crate) extended_counts: bool,
     pub(crate) section_headers: bool,
     programs: Vec<Program>,
-    sections: Vec<(u32, u64, u64, u64)>,
+    sections: Vec<Section>,
     data: Vec<u8>,
 }
 
@@ -34,6 +37,40 @@ struct Program {
     file_size: u64,
     mem_size: u64,
     align: u64,
+}
+
+#[derive(Clone)]
+struct Section {
+    kind: u32,
+    offset: u64,
+    size: u64,
+    align: u64,
+    link: u32,
+}
+
+/// A symbol to be put into a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Sym<'a> {
+    pub(crate) name: &'a str,
+    /// `STT_*`
+    pub(crate) kind: u8,
+    /// `st_shndx`
+    pub(crate) section: u16,
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+}
+
+impl<'a> Sym<'a> {
+    /// An object in some section.
+    pub(crate) fn object(name: &'a str, value: u64) -> Self {
+        Self {
+            name,
+            kind: 1,
+            section: 5,
+            value,
+            size: 8,
+        }
+    }
 }
 
 impl Elf {
@@ -84,6 +121,42 @@ impl Elf {
         self
     }
 
+    /// Gives the last segment more memory than bytes in the file.
+    pub(crate) fn with_memory(mut self, size: u64) -> Self {
+        self.programs.last_mut().unwrap().mem_size = size;
+        self
+    }
+
+    /// A symbol table, of the dynamic loader or of the linker, and its string table.
+    pub(crate) fn symbols(mut self, dynamic: bool, symbols: &[Sym<'_>]) -> Self {
+        let mut strings = vec![0];
+        // The first symbol is none.
+        let mut table = vec![0; if self.is_64 { 24 } else { 16 }];
+        for symbol in symbols {
+            self.put(&mut table, strings.len() as u64, 4);
+            let type_and_section = |elf: &Self, table: &mut Vec<u8>| {
+                table.extend([symbol.kind | 1 << 4, 0]);
+                elf.put(table, symbol.section.into(), 2);
+            };
+            if self.is_64 {
+                type_and_section(&self, &mut table);
+            }
+            self.word(&mut table, symbol.value);
+            self.word(&mut table, symbol.size);
+            if !self.is_64 {
+                type_and_section(&self, &mut table);
+            }
+            strings.extend_from_slice(symbol.name.as_bytes());
+            strings.push(0);
+        }
+        self.section_of(SHT_STRTAB, &strings, 1, 0);
+        // The first section is none, so this is the index of the one just made.
+        let link = self.sections.len() as u32;
+        let kind = if dynamic { SHT_DYNSYM } else { SHT_SYMTAB };
+        self.section_of(kind, &table, 8, link);
+        self
+    }
+
     /// Contents that a `PT_NOTE` header points at; loaded at their file offset.
     pub(crate) fn note_segment(mut self, notes: &[u8], align: u64) -> Self {
         let offset = self.append(notes);
@@ -106,10 +179,19 @@ impl Elf {
 
     /// Contents of an `SHT_NOTE` section.
     pub(crate) fn note_section(mut self, notes: &[u8], align: u64) -> Self {
-        let offset = self.append(notes);
-        self.sections
-            .push((SHT_NOTE, offset, notes.len() as u64, align));
+        self.section_of(SHT_NOTE, notes, align, 0);
         self
+    }
+
+    fn section_of(&mut self, kind: u32, content: &[u8], align: u64, link: u32) {
+        let offset = self.append(content);
+        self.sections.push(Section {
+            kind,
+            offset,
+            size: content.len() as u64,
+            align,
+            link,
+        });
     }
 
     /// The file's bytes.
@@ -126,14 +208,16 @@ impl Elf {
         out.extend_from_slice(&self.data);
         if self.has_sections() {
             let counts = (self.section_count(), self.programs.len() as u32);
-            self.section(&mut out, 0, (0, 0, counts.0, 0), counts.1);
+            let first = Section {
+                kind: 0,
+                offset: 0,
+                size: counts.0,
+                align: 0,
+                link: 0,
+            };
+            self.section(&mut out, &first, counts.1);
             for section in &self.sections {
-                self.section(
-                    &mut out,
-                    section.0,
-                    (section.1, section.2, section.2, section.3),
-                    0,
-                );
+                self.section(&mut out, section, 0);
             }
         }
         out
@@ -230,18 +314,16 @@ impl Elf {
         self.word(out, align);
     }
 
-    /// `values` are offset, size, the size that the first section states, and alignment.
-    fn section(&self, out: &mut Vec<u8>, kind: u32, values: (u64, u64, u64, u64), info: u32) {
-        let (offset, _, size, align) = values;
+    fn section(&self, out: &mut Vec<u8>, section: &Section, info: u32) {
         self.put(out, 0, 4);
-        self.put(out, kind.into(), 4);
+        self.put(out, section.kind.into(), 4);
         self.word(out, 0);
-        self.word(out, offset);
-        self.word(out, offset);
-        self.word(out, size);
-        self.put(out, 0, 4);
+        self.word(out, section.offset);
+        self.word(out, section.offset);
+        self.word(out, section.size);
+        self.put(out, section.link.into(), 4);
         self.put(out, info.into(), 4);
-        self.word(out, align);
+        self.word(out, section.align);
         self.word(out, 0);
     }
 

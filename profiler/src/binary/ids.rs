@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::ahead::Ahead;
 use super::elf::{Headers, NoteRegion};
 use super::notes::{Note, Notes};
 use super::read_at::read_exact;
@@ -44,8 +45,17 @@ enum Layout {
 /// The file cannot be read, is not a regular file (which is noticed without opening it), is not an ELF
 /// file, or is cut short before an id was found.
 pub fn read_build_id(path: &Path) -> Result<Option<BuildId>, BinaryError> {
+    read_build_ids(path).map(|ids| ids.gnu)
+}
+
+/// The GNU build-id and the Go build id of the file at `path`.
+///
+/// # Errors
+///
+/// As [`read_build_id`].
+pub fn read_build_ids(path: &Path) -> Result<BuildIds, BinaryError> {
     let (file, _) = open_regular(path)?;
-    Ok(build_id_of_file(&file)?.gnu)
+    build_id_of_file(&Ahead::new(&file))
 }
 
 /// The build-ids of an ELF file.

@@ -74,6 +74,10 @@ impl Binary {
         })
     }
 
+    pub(super) fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file

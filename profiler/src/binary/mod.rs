@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod ahead;
 mod build_id;
 mod cache;
 mod elf;
@@ -31,6 +32,7 @@ mod open;
 mod placement;
 mod read_at;
 mod segment;
+mod symbols;
 mod table;
 
 #[cfg(test)]
@@ -42,9 +44,10 @@ pub use build_id::{BuildId, ParseBuildIdError};
 pub use cache::BinaryCache;
 pub use error::BinaryError;
 pub use file::FileId;
-pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id};
+pub use ids::{BuildIds, build_id_of_file, build_id_of_image, read_build_id, read_build_ids};
 pub use image::Binary;
 pub(crate) use open::{open_regular, open_regular_at};
 pub(crate) use placement::{FileRange, Placement};
 pub use read_at::ReadAt;
 pub use segment::{AddressMapper, Segment};
+pub use symbols::{Symbol, SymbolPattern, SymbolType, SymbolVersion, find_symbols};

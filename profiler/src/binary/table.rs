@@ -19,21 +19,32 @@ pub(super) struct Table {
     pub(super) count: u64,
 }
 
-/// Reads a table some entries at a time, so that memory does not grow with the count that a file claims.
+/// Reads a table of headers.
 pub(super) fn read_table<T: Pod>(
     source: &(impl ReadAt + ?Sized),
     table: Table,
     what: &'static str,
-    mut visit: impl FnMut(&T),
+    visit: impl FnMut(&T),
 ) -> Result<(), BinaryError> {
     if table.count > MAX_HEADERS {
         return Err(BinaryError::Malformed(what));
     }
+    read_entries(source, table, HEADERS_PER_READ, what, visit)
+}
+
+/// Reads a table `at_once` entries at a time, so that memory does not grow with the count that a file claims.
+pub(super) fn read_entries<T: Pod>(
+    source: &(impl ReadAt + ?Sized),
+    table: Table,
+    at_once: u64,
+    what: &'static str,
+    mut visit: impl FnMut(&T),
+) -> Result<(), BinaryError> {
     let size = size_of::<T>() as u64;
-    let mut buffer = vec![0u64; HEADER_WORDS * table.count.min(HEADERS_PER_READ) as usize];
+    let mut buffer = vec![0u64; HEADER_WORDS * table.count.min(at_once) as usize];
     let mut done = 0;
     while done < table.count {
-        let count = (table.count - done).min(HEADERS_PER_READ);
+        let count = (table.count - done).min(at_once);
         let bytes = &mut pod::bytes_of_slice_mut(&mut buffer)[..(count * size) as usize];
         let offset = table
             .offset

@@ -5,8 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
+use regex::bytes::Regex;
 
+use super::build_id::BuildIdArgs;
+use super::maps::MapsArgs;
+use super::symbols::SymbolsArgs;
 use super::values;
+use crate::labels::LabelSet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,7 +19,12 @@ Examples:
   sudo profiler -p 4711,4712 -d 10s -F 499        two processes, 10 seconds, 499 samples a second
   sudo profiler -o cpu.pb.gz -- ./prog args       a program and its children, until it ends
   sudo profiler -a -d 10s -o - | pprof -top -     every process, to another program
-  go tool pprof -top cpu.pb.gz                    look at the result";
+  sudo profiler --comm '^nginx' -d 10s            processes by name
+  sudo profiler --cgroup system.slice/ssh.service -d 10s
+  go tool pprof -top cpu.pb.gz                    look at the result
+  profiler build-id /usr/bin/*                    which build each file is of
+  sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
+  sudo profiler symbols _PyRuntime                where the symbol is in every running process";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -22,6 +32,8 @@ Exit codes:
   1  it could not be
   2  wrong usage
   3  it was written, but there were no samples
+
+For the commands that do not sample, 1 means that some input could not be read.
 
 Rights: root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and
 CAP_CHECKPOINT_RESTORE; where kernel.perf_event_paranoid is 3, CAP_SYS_ADMIN.
@@ -33,26 +45,46 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler unwind-info FILE",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|unwind-info …",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    group = ArgGroup::new("what").required(true).args(["pid", "all", "command", "generate"]),
+    group = ArgGroup::new("what").required(true).multiple(true)
+        .args(["pid", "tid", "all", "comm", "cgroup", "command", "generate"]),
+    group = ArgGroup::new("parents").multiple(true).args(["pid", "tid", "command"]),
 )]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a flag that can be typed"
 )]
 pub(super) struct Args {
-    /// Profile these processes with all their threads; may be repeated
+    /// Profile these processes with all their threads, those that they start later too; may be repeated. In a pid
+    /// namespace (a container), ids are those of that namespace
     #[arg(short, long, value_name = "PID", value_delimiter = ',', action = ArgAction::Append,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          conflicts_with_all = ["all", "command"], value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) pid: Vec<u32>,
 
-    /// Profile every process of the machine
-    #[arg(short, long)]
+    /// Profile single threads, until they end; may be repeated, and be there beside --pid
+    #[arg(short, long, value_name = "TID", value_delimiter = ',', action = ArgAction::Append,
+          conflicts_with_all = ["all", "command"], value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) tid: Vec<u32>,
+
+    /// Profile every process of the machine; in a pid namespace, every process that can be seen there
+    #[arg(short, long, conflicts_with = "command")]
     pub(super) all: bool,
+
+    /// Profile only processes whose name matches, at the time of each sample: a regular expression that is found anywhere
+    /// in the name of the process as ps -o comm shows it, of at most 15 bytes. By itself, of all processes (-a); beside
+    /// --pid, --tid or a command, of those
+    #[arg(long, value_name = "REGEX", value_parser = values::pattern)]
+    pub(super) comm: Option<Regex>,
+
+    /// Profile only what is in this control group (of version 2) or below, at the time of each sample: a path as in
+    /// /proc/PID/cgroup, or that of its directory in /sys/fs/cgroup; may be repeated, then one of them. By itself, of all
+    /// processes (-a); beside --pid, --tid, --comm or a command, of those
+    #[arg(long, value_name = "PATH", action = ArgAction::Append)]
+    pub(super) cgroup: Vec<PathBuf>,
 
     /// Stop after this time: 5s, 500ms, 2m [default: until Ctrl-C, or until nothing is left to profile].
     /// A command that was started is ended with SIGTERM then
@@ -79,9 +111,32 @@ pub(super) struct Args {
     #[arg(long, value_name = "HOW MUCH", value_enum, default_value_t = Symbolize::Full)]
     pub(super) symbolize: Symbolize,
 
-    /// Do not profile the children of the command
-    #[arg(long, conflicts_with_all = ["pid", "all"])]
+    /// Profile children too, those that are there already and those forked later, and theirs [default for a command].
+    /// With --tid, children and threads that the thread starts from now on
+    #[arg(
+        long,
+        overrides_with = "no_inherit",
+        conflicts_with = "all",
+        requires = "parents"
+    )]
+    pub(super) inherit: bool,
+
+    /// Do not profile children [default for --pid and --tid]
+    #[arg(
+        long,
+        overrides_with = "inherit",
+        conflicts_with = "all",
+        requires = "parents"
+    )]
     pub(super) no_inherit: bool,
+
+    /// Labels of samples, for pprof's -tagfocus, -tagroot and -tagleaf. Each one keeps equal stacks apart, which makes the
+    /// profile larger. pid, tid: process and thread; host_pid: the process's id on the host, where that is another;
+    /// ns_pid: its id in its own pid namespace, likewise; comm, thread: their names; cgroup: control group; container: id
+    /// of the container, from the control group; cpu; state: user or kernel, which of them was interrupted. Also: all,
+    /// none
+    #[arg(long, value_name = "LIST", default_value_t = LabelSet::DEFAULT, value_parser = LabelSet::parse)]
+    pub(super) labels: LabelSet,
 
     /// How stacks of programs are walked
     #[arg(long, value_name = "HOW", value_enum, default_value_t = UnwindBy::Auto)]
@@ -123,9 +178,18 @@ pub(super) struct Args {
     pub(super) command: Vec<OsString>,
 }
 
-/// Commands for the curious, and for bug reports.
+/// What the profiler knows of processes and binaries, without sampling.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum Inspect {
+    /// Print the build-ids of files, or of what a process has mapped: `ID  PATH`, - for the ID where there is none
+    BuildId(BuildIdArgs),
+
+    /// Print what a process has mapped: by default the executable mappings as a profile has them, the main binary first
+    Maps(MapsArgs),
+
+    /// Print where a symbol is in every running process: address, size, type, name and file
+    Symbols(SymbolsArgs),
+
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {
         /// An ELF file
@@ -211,13 +275,40 @@ mod tests {
             ("unwind-info /bin/true", Ok(())),
             ("unwind-info /bin/true --rows 3", Ok(())),
             ("unwind-info", Err("<FILE>")),
+            ("build-id /bin/true /bin/false --json", Ok(())),
+            ("build-id --pid 1", Ok(())),
+            ("build-id --pid 1 /bin/true", Err("cannot be used with")),
+            ("build-id", Err("required")),
+            ("maps -p 1 --all --json", Ok(())),
+            ("maps --all", Err("--pid <PID>")),
+            ("symbols main -p 1,2 -p 3 --path lib*.so --follow", Ok(())),
+            ("symbols main --path [", Err("unclosed character class")),
+            ("symbols", Err("<NAME>")),
             ("-a unwind-info /bin/true", Err("unexpected argument")),
             ("", Err("required")),
             ("-p 0", Err("0 is not in 1..")),
             ("-p x", Err("invalid value 'x'")),
             ("-p 1 -a", Err("cannot be used with")),
             ("-p 1 -- prog", Err("cannot be used with")),
-            ("-p 1 --no-inherit", Err("cannot be used with")),
+            ("-p 1 --no-inherit", Ok(())),
+            ("-p 1 --inherit", Ok(())),
+            ("-p 1 --inherit --no-inherit", Ok(())),
+            ("--inherit -- prog", Ok(())),
+            ("-a --inherit", Err("cannot be used with")),
+            ("--comm x --inherit", Err("--pid <PID>")),
+            ("--tid 7,8 -t 9 -p 1", Ok(())),
+            ("-t 0", Err("0 is not in 1..")),
+            ("-t 1 -a", Err("cannot be used with")),
+            ("-t 1 -- prog", Err("cannot be used with")),
+            ("-a -- prog", Err("cannot be used with")),
+            ("--comm ^a --cgroup x --cgroup /y", Ok(())),
+            ("-a --comm ^a", Ok(())),
+            ("-p 1 --comm ^a", Ok(())),
+            ("--comm a -- prog", Ok(())),
+            ("--comm a(", Err("unclosed group")),
+            ("-a --labels pid,state", Ok(())),
+            ("-a --labels none", Ok(())),
+            ("-a --labels pid,pod", Err("known are pid, host_pid")),
             ("-a -d 5", Err("time unit needed")),
             ("-a -d 0s", Err("longer than nothing")),
             ("-a -F 0", Err("at least 1")),

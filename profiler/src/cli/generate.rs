@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
 use super::args::{Args, Generate};
 
@@ -14,9 +16,7 @@ pub(super) fn generate(what: Generate) -> Result<()> {
     let mut bytes = Vec::new();
     let shell = match what {
         Generate::Man => {
-            clap_mangen::Man::new(command)
-                .render(&mut bytes)
-                .context("failed to make the man page")?;
+            man(command, &mut bytes).context("failed to make the man page")?;
             return print(&bytes);
         }
         Generate::Bash => Shell::Bash,
@@ -25,6 +25,34 @@ pub(super) fn generate(what: Generate) -> Result<()> {
     };
     clap_complete::generate(shell, &mut command, "profiler", &mut bytes);
     print(&bytes)
+}
+
+/// One page for all: the commands' own options are sections of it.
+fn man(mut command: clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+    command.build();
+    let commands: Vec<_> = command.get_subcommands().cloned().collect();
+    let main = Man::new(command);
+    main.render_title(page)?;
+    main.render_name_section(page)?;
+    main.render_synopsis_section(page)?;
+    main.render_description_section(page)?;
+    main.render_options_section(page)?;
+    for command in commands {
+        let title = format!("profiler {}", command.get_name()).to_uppercase();
+        let about = command.get_about().map(ToString::to_string);
+        let text = Roff::new()
+            .control("SH", [title.as_str()])
+            .text([roman(about.unwrap_or_default())])
+            .to_roff();
+        page.extend_from_slice(text.as_bytes());
+        let (own, mut options) = (Man::new(command), Vec::new());
+        own.render_synopsis_section(&mut options)?;
+        own.render_options_section(&mut options)?;
+        let options = String::from_utf8_lossy(&options).replace("\n.SH ", "\n.SS ");
+        page.extend_from_slice(options.as_bytes());
+    }
+    main.render_extra_section(page)?;
+    main.render_version_section(page)
 }
 
 fn print(bytes: &[u8]) -> Result<()> {

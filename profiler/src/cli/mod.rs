@@ -3,12 +3,16 @@
 //! Only this module and `main` print. What is done is the pipeline's business.
 
 mod args;
+mod build_id;
 mod generate;
+mod inputs;
 mod log_format;
+mod maps;
 mod record;
 mod report;
 mod signals;
 mod status;
+mod symbols;
 mod unwind_info;
 mod values;
 
@@ -33,6 +37,9 @@ pub fn main() -> ExitCode {
     log_format::init(args.log_format, args.verbose, args.quiet);
     let result = match (args.generate, &args.inspect) {
         (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
+        (None, Some(Inspect::BuildId(args))) => build_id::run(args),
+        (None, Some(Inspect::Maps(args))) => maps::run(args),
+        (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {
             unwind_info::print(file, *rows).map(|()| ExitCode::SUCCESS)
         }

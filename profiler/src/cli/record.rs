@@ -17,7 +17,7 @@ use crate::launch::HeldCommand;
 use crate::output::{self, Destination};
 use crate::pipeline::{Ended, Recording};
 use crate::privileges;
-use crate::sampler::{SamplerError, Targets, Unwind};
+use crate::sampler::{Filter, SamplerError, Target, Targets, Unwind};
 use crate::symbolize::Detail;
 
 /// How long a command has to end after SIGTERM before it is left alone.
@@ -41,7 +41,7 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
         }
     };
     if let Some(held) = &held {
-        config.targets = Targets::Pids(vec![held.pid()]);
+        config.targets = Targets::Chosen(vec![Target::Process(held.pid())]);
         config.started_later = true;
     }
     config.check()?;
@@ -96,16 +96,18 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
 
 fn config(args: &Args) -> Config {
     Config {
-        targets: if args.all {
-            Targets::All
-        } else {
-            Targets::Pids(args.pid.clone())
+        targets: targets(args),
+        filter: Filter {
+            comm: args.comm.clone(),
+            cgroups: args.cgroup.clone(),
         },
+        pid_namespace: None,
+        labels: args.labels,
         started_later: false,
         duration: args.duration,
         frequency_hz: args.frequency,
         kernel_stacks: !args.no_kernel,
-        follow_children: !args.command.is_empty() && !args.no_inherit,
+        follow_children: args.inherit || (!args.command.is_empty() && !args.no_inherit),
         detail: match args.symbolize {
             Symbolize::None => Detail::None,
             Symbolize::Functions => Detail::Functions,
@@ -120,6 +122,22 @@ fn config(args: &Args) -> Config {
         check_walks: args.check_walks,
         unwind_memory: u64::from(args.unwind_memory) << 20,
         bpf_log: args.verbose >= 2,
+    }
+}
+
+/// What was asked for by id; without any, and without a command, all that the filter lets through.
+fn targets(args: &Args) -> Targets {
+    let processes = args.pid.iter().copied().map(Target::Process);
+    // The process of a thread is found when the arguments are checked.
+    let threads = args
+        .tid
+        .iter()
+        .map(|tid| Target::Thread { pid: 0, tid: *tid });
+    let chosen: Vec<Target> = processes.chain(threads).collect();
+    if chosen.is_empty() {
+        Targets::All
+    } else {
+        Targets::Chosen(chosen)
     }
 }
 

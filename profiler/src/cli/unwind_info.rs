@@ -1,10 +1,10 @@
 //! `unwind-info`: the unwind rows of one binary, for people who want to know why a stack is cut.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::inputs;
 use crate::binary::Binary;
 use crate::unwind::{self, Report};
 
@@ -18,11 +18,7 @@ pub(super) fn print(file: &Path, most: Option<usize>) -> Result<()> {
         rows: &rows,
         shown: most.unwrap_or(usize::MAX),
     };
-    match write!(io::stdout().lock(), "{report}") {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("failed to write to standard output"),
-    }
+    inputs::print(report).map(drop)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use regex::bytes::Regex;
+
 /// Highest frequency that makes sense: one sample per microsecond. The kernel's own limit is lower, and checked
 /// when it is known which kernel that is.
 const HIGHEST_FREQUENCY: u32 = 1_000_000;
@@ -23,6 +25,12 @@ pub(super) fn frequency(text: &str) -> Result<u32, String> {
         Ok(hz) => Ok(hz),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A regular expression for names of processes, which need not be text.
+pub(super) fn pattern(text: &str) -> Result<Regex, String> {
+    // What is wrong with it takes several lines, with a mark below the place.
+    Regex::new(text).map_err(|error| format!("no regular expression: {error}"))
 }
 
 /// A number of bytes for people: `823 B`, `12.3 KiB`, `4.0 MiB`.

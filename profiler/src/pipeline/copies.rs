@@ -59,26 +59,19 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use profiler_common::{COMM_LEN, Registers, Stop};
+    use profiler_common::{LeafRegister, Registers};
 
     use super::*;
     use crate::process::Resolver;
     use crate::sampler::Sample;
 
     fn waiting(tid: u32, words: usize, snapshot: Option<&Arc<Snapshot>>) -> Waiting {
-        let sample = Sample {
-            pid: 1,
-            tid,
-            time_ns: 0,
-            comm: [0; COMM_LEN],
-            user: Vec::new(),
-            kernel: Vec::new(),
-            stop: Stop::NoTable,
-        };
+        let sample = Sample::of_thread(1, tid);
         Waiting {
             copy: StackCopy {
                 sample,
                 registers: Registers::interrupted(1, 2, 3),
+                leaf: [0; LeafRegister::COUNT],
                 stack: vec![0; words],
             },
             snapshot: snapshot.cloned(),

@@ -79,8 +79,6 @@ impl InForce {
 
 #[cfg(test)]
 mod tests {
-    use profiler_common::COMM_LEN;
-
     use super::*;
     use crate::addr::{CodeAddr, FileOffset, ProcAddr};
     use crate::process::{Device, MapsLine, Permissions, Resolver};
@@ -114,15 +112,12 @@ mod tests {
     fn frames_left(in_force: &InForce, time_ns: u64, now: &Snapshot) -> (usize, Stop) {
         let exact = |address| CodeAddr::Exact(ProcAddr(address));
         let mut sample = Sample {
-            pid: PID,
-            tid: PID,
             time_ns,
-            comm: [0; COMM_LEN],
             user: [0x10_0010, 0x20_0010, 0x30_0010, 0x10_0020]
                 .map(exact)
                 .to_vec(),
-            kernel: Vec::new(),
             stop: Stop::End,
+            ..Sample::of_thread(PID, PID)
         };
         in_force.check(&mut sample, now);
         (sample.user.len(), sample.stop)

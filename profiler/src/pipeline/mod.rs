@@ -8,14 +8,17 @@
 mod copies;
 mod descriptors;
 mod in_force;
+mod label_text;
+mod labelling;
 mod processes;
+mod roots;
 mod row_maker;
 mod runs;
 mod unwinding;
 mod walk_checks;
 mod write_up;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -24,11 +27,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
+use crate::labels::LabelKey;
 use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
-use descriptors::{open_process, raise_limit};
+use descriptors::raise_limit;
 use processes::Processes;
+use roots::Roots;
 use unwinding::Unwinding;
 use walk_checks::WalkChecks;
 
@@ -52,8 +57,7 @@ pub(crate) struct Recording {
     walk_checks: WalkChecks,
     aggregate: Aggregate,
     summary: Summary,
-    /// A descriptor for each process asked for that becomes readable when the process ends.
-    roots: Vec<OwnedFd>,
+    roots: Roots,
     started: Instant,
     started_at: SystemTime,
     /// When what no sample needs was forgotten last, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -107,6 +111,12 @@ impl Recording {
         let mut sampler = Sampler::load(SamplerOptions {
             period_ns: config.period_ns(),
             targets: config.targets.clone(),
+            filter: config.filter.clone(),
+            pid_namespace: config.pid_namespace,
+            process_names: config.labels.has(LabelKey::Comm),
+            cgroup_ids: config
+                .labels
+                .has_any(&[LabelKey::Cgroup, LabelKey::Container]),
             kernel_stacks: config.kernel_stacks,
             follow_children: config.follow_children,
             unwind: config.unwind,
@@ -115,30 +125,31 @@ impl Recording {
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
-        let mut processes = Processes::default();
+        let mut processes = Processes::new(config.labels);
         if sampler.tells_of_memory() {
             processes.follow_events();
         }
         let mut unwinding = Unwinding::new(sampler.walks_by_tables())
             .context("failed to prepare for making unwind rows")?;
         let mut aggregate = Aggregate::default();
-        let mut roots = Vec::new();
-        if let Targets::Pids(pids) = &config.targets {
-            for pid in pids {
-                processes.add_root(*pid);
-                if !config.started_later
-                    && let Some(snapshot) = processes.read_root(*pid, &mut aggregate)
-                {
-                    unwinding.update(*pid, &snapshot, sampler.tables());
-                }
-                roots.extend(open_process(*pid)?);
+        let roots = Roots::of(&config.targets)?;
+        for pid in config.targets.pids() {
+            processes.add_root(pid);
+            if !config.started_later
+                && let Some(snapshot) = processes.read_root(pid, &mut aggregate)
+            {
+                unwinding.update(pid, &snapshot, sampler.tables());
             }
         }
         unwinding.wait(sampler.tables());
         unwinding.dismiss_threads();
         let started = Instant::now();
         let started_at = SystemTime::now();
+        let parents = roots::parents(&config);
+        roots::enter_children(&parents, &mut sampler);
         sampler.attach()?;
+        // Those that were forked before the kernel side could follow them.
+        roots::enter_children(&parents, &mut sampler);
         log::debug!(
             "sampling began {} ms after the program started loading",
             set_up_began.elapsed().as_millis()
@@ -181,7 +192,7 @@ impl Recording {
             if woken.stop {
                 break Ended::Stopped;
             }
-            if self.roots.is_empty() && self.config.targets != Targets::All {
+            if self.config.targets != Targets::All && self.roots.are_gone() {
                 break Ended::TargetsGone;
             }
         };
@@ -199,6 +210,8 @@ impl Recording {
     /// Names everything and builds the profile; returns it gzipped, with what it is made of.
     pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Summary)> {
         self.summary.losses = self.sampler.losses();
+        self.summary.other_names = self.sampler.unwanted_names();
+        self.summary.selection = self.config.selection();
         self.summary.samples = self.aggregate.samples();
         self.summary.processes = self.processes.sampled();
         self.summary.gone_processes = self.processes.gone();
@@ -244,19 +257,14 @@ impl Recording {
         let side_band = self.sampler.side_band_fd();
         fds.extend(side_band.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let others = fds.len();
-        fds.extend(
-            self.roots
-                .iter()
-                .map(|root| PollFd::new(root, PollFlags::IN)),
-        );
+        fds.extend(self.roots.poll_fds());
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("failed to wait for samples"),
         }
         let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        let mut ended = readable.iter().skip(others);
-        self.roots.retain(|_| ended.next() != Some(&true));
+        self.roots.forget_ended(&readable[others..]);
         Ok(Woken { stop: readable[0] })
     }
 

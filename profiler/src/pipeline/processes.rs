@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use profiler_common::Stop;
 
+use super::labelling::Labelling;
 use crate::addr::ProcAddr;
-use crate::aggregate::{Aggregate, Frame, Labels};
+use crate::aggregate::{Aggregate, Frame};
+use crate::labels::LabelSet;
 use crate::process::{Device, MapsLine, Permissions, ProcFs, Resolver, Snapshot};
 use crate::sampler::{MemoryChange, MemoryEvent, NewMapping, Sample, StackCopy};
 
@@ -30,8 +32,9 @@ const TRIES: u8 = 20;
 const FIRST_KERNEL_ADDRESS: u64 = 1 << 63;
 
 /// All processes that have given samples or been asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Processes {
+    labelling: Labelling,
     resolver: Resolver,
     procfs: ProcFs,
     known: HashMap<u32, Known>,
@@ -53,7 +56,6 @@ pub(super) struct Processes {
 #[derive(Debug, Default)]
 struct Known {
     sampled: bool,
-    comm: Option<String>,
     /// When its mappings were read again for the first time since the process runs this program.
     first_refreshed_at: Option<Instant>,
     refreshed_at: Option<Instant>,
@@ -76,6 +78,24 @@ impl Known {
 }
 
 impl Processes {
+    /// None yet; samples of those that come get these labels.
+    pub(super) fn new(labels: LabelSet) -> Self {
+        Self {
+            labelling: Labelling::new(labels),
+            resolver: Resolver::default(),
+            procfs: ProcFs::default(),
+            known: HashMap::new(),
+            roots: HashSet::new(),
+            told: false,
+            ended: Vec::new(),
+            ending: HashMap::new(),
+            touched: HashSet::new(),
+            sampled: 0,
+            gone: 0,
+            broken_stacks: 0,
+        }
+    }
+
     /// A process that was asked for: its main binary is the profile's.
     pub(super) fn add_root(&mut self, pid: u32) {
         self.roots.insert(pid);
@@ -136,12 +156,7 @@ impl Processes {
         {
             note_main(pid, snapshot, aggregate);
         }
-        let labels = Labels {
-            pid,
-            tid: sample.tid,
-            comm: self.comm(sample),
-            thread: name(&sample.comm),
-        };
+        let labels = self.labelling.of(sample);
         let kernel = (!sample.kernel.is_empty()).then(|| aggregate.mappings.kernel());
         let mut frames = Vec::with_capacity(sample.kernel.len() + sample.user.len());
         frames.extend(sample.kernel.iter().map(|address| Frame {
@@ -183,6 +198,7 @@ impl Processes {
         if !self.told {
             self.resolver.invalidate(pid);
         }
+        self.labelling.forget(pid);
         if let Some(known) = self.known.get_mut(&pid) {
             *known = Known {
                 sampled: known.sampled,
@@ -270,6 +286,7 @@ impl Processes {
         for pid in &gone {
             self.known.remove(pid);
             self.resolver.invalidate(*pid);
+            self.labelling.forget(*pid);
         }
         gone
     }
@@ -293,7 +310,7 @@ impl Processes {
 impl Processes {
     /// What the resolver met that a user should know, one sentence each.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.labelling.notes();
         notes.extend(
             self.resolver
                 .take_warning()
@@ -372,21 +389,6 @@ impl Processes {
         let snapshot = self.resolver.snapshot(pid);
         snapshot.filter(|snapshot| !snapshot.mappings().is_empty())
     }
-
-    /// Name of the process; that of the sampled thread when the process cannot be asked any more.
-    fn comm(&mut self, sample: &Sample) -> String {
-        let procfs = &self.procfs;
-        let known = self.known.entry(sample.pid).or_default();
-        known
-            .comm
-            .get_or_insert_with(|| {
-                procfs.name(sample.pid).map_or_else(
-                    || name(&sample.comm),
-                    |comm| comm.to_string_lossy().into_owned(),
-                )
-            })
-            .clone()
-    }
 }
 
 /// A mapping that was told as a line of a maps file.
@@ -433,26 +435,4 @@ fn trust(snapshot: &Snapshot, sample: &Sample) -> Option<Duration> {
     // The walk itself met an address that was not mapped when it got its tables: not junk, but a new library.
     let by_tables = sample.stop == Stop::NoMapping;
     (!all_known).then_some(if by_tables { Duration::ZERO } else { TRUST })
-}
-
-/// A task's name up to its first zero; bytes that are not UTF-8 are replaced.
-fn name(comm: &[u8]) -> String {
-    let length = comm
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(comm.len());
-    String::from_utf8_lossy(&comm[..length]).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Names end at the first zero and are always text.
-    #[test]
-    fn task_names() {
-        assert_eq!(name(b"worker\0\0\0"), "worker");
-        assert_eq!(name(b"fifteen bytes!!!"), "fifteen bytes!!!");
-        assert_eq!(name(b"\xff\0"), "\u{fffd}");
-    }
 }

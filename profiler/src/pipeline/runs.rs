@@ -1,6 +1,6 @@
 //! What the walk needs to know of a process: its mappings, each with the rows or the one rule for it.
 
-use profiler_common::{MappingRun, PAGE_SHIFT, Rule};
+use profiler_common::{MappingRun, PAGE_SHIFT, Rule, Stop};
 
 use super::unwinding::Stage;
 use crate::addr::ElfAddr;
@@ -44,7 +44,9 @@ fn add<'a>(
     let (published, gap) = match stage(binary.id()) {
         Some(Stage::Published(published, gap)) => (published, *gap),
         Some(Stage::NoRows(gap)) => return runs.push(whole(*gap)),
-        Some(Stage::Asked | Stage::NoRoom) | None => return runs.push(whole(Rule::NO_TABLE)),
+        // The walk asks for a copy then, as where something was mapped that nobody knows of yet.
+        Some(Stage::Asked) => return runs.push(whole(Rule::stop(Stop::NoMapping))),
+        Some(Stage::NoRoom) | None => return runs.push(whole(Rule::NO_TABLE)),
     };
     let mut at = mapping.start.0;
     for region in &published.regions {

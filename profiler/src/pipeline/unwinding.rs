@@ -1,12 +1,12 @@
 //! Keeps the kernel's tables for unwinding in step with the processes: rows of each binary once, mappings of each
 //! process whenever they change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use profiler_common::{MAX_USER_FRAMES, MappingRun, Memory, Registers, Rule};
+use profiler_common::{MAX_USER_FRAMES, MappingRun, Memory, Registers, Rule, Stop};
 
 use super::in_force::InForce;
 use super::row_maker::{Made, RowMaker};
@@ -96,8 +96,8 @@ impl Unwinding {
         })
     }
 
-    /// Sees to it that walks of this process use what the snapshot says, as soon as all of its rows are there. Until
-    /// then the kernel sends copies of stacks that it has no rule for.
+    /// Sees to it that walks of this process use what the snapshot says, each binary as soon as its rows are there. Until
+    /// then the kernel sends copies of stacks that lead through it.
     pub(super) fn update(&mut self, pid: u32, snapshot: &Arc<Snapshot>, tables: &mut Tables) {
         let known = self.processes.get(&pid);
         if !self.wanted || known.is_some_and(|known| Arc::ptr_eq(&known.snapshot, snapshot)) {
@@ -207,7 +207,12 @@ impl Unwinding {
     ) -> Stack {
         let runs = self.runs(snapshot);
         let rule_at = |address| tables.rule_at(&runs, address);
-        unwind::walk(registers, MAX_USER_FRAMES, rule_at, memory)
+        let mut stack = unwind::walk(registers, MAX_USER_FRAMES, rule_at, memory);
+        // What asks the kernel for a copy is no answer to one that could not wait.
+        if stack.stop == Stop::NoMapping && !self.is_ready(snapshot) {
+            stack.stop = Stop::NoTable;
+        }
+        stack
     }
 
     /// What a user should know, one sentence each.
@@ -281,6 +286,7 @@ impl Unwinding {
     }
 
     fn publish(&mut self, made: Vec<Made>, tables: &mut Tables) {
+        let mut users = HashSet::new();
         for made in made {
             let id = made.id;
             self.counts.time += made.time;
@@ -293,23 +299,20 @@ impl Unwinding {
             if let Some(loaded) = self.binaries.get_mut(&id) {
                 loaded.stage = stage;
             }
-            let users = self.processes.iter();
-            let users = users.filter(|(_, known)| known.binaries.contains(&id));
-            let users: Vec<u32> = users.map(|(pid, _)| *pid).collect();
-            for pid in users {
-                self.publish_process(pid, tables);
-            }
+            let with_it = self.processes.iter();
+            let with_it = with_it.filter(|(_, known)| known.binaries.contains(&id));
+            users.extend(with_it.map(|(pid, _)| *pid));
+        }
+        for pid in users {
+            self.publish_process(pid, tables);
         }
     }
 
-    /// Has the kernel walk a process by tables, if all of its rows are there.
+    /// Has the kernel walk a process by the rows that are there.
     fn publish_process(&mut self, pid: u32, tables: &mut Tables) {
         let Some(known) = self.processes.get(&pid) else {
             return;
         };
-        if !self.is_ready(&known.snapshot) {
-            return;
-        }
         let mut runs = self.runs(&known.snapshot);
         let mut result = tables.set_process(pid, &runs);
         if result.is_err() {

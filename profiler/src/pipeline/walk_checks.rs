@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use profiler_common::Memory;
+use profiler_common::{LeafRegister, Memory};
 
 use crate::sampler::{Sample, StackCopy};
 use crate::unwind::Stack;
@@ -87,5 +87,9 @@ impl Memory for Watched<'_> {
         let word = { self.copy }.read_u64(address);
         self.left |= word.is_none();
         word
+    }
+
+    fn leaf(&mut self, register: LeafRegister, sp: u64) -> Option<u64> {
+        { self.copy }.leaf(register, sp)
     }
 }

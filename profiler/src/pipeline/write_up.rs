@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use profiler_common::Stop;
-
+use super::label_text;
 use crate::addr::{ElfAddr, ProcAddr};
-use crate::aggregate::{Aggregate, Counted, Frame, MappingIndex, Place};
+use crate::aggregate::{Aggregate, Frame, MappingIndex, Place};
 use crate::config::Config;
-use crate::pprof::{self, Builder, Header, Label, Line, LocationId, MappingId};
+use crate::pprof::{self, Builder, Header, Line, LocationId, MappingId};
 use crate::process::{Mapping, MappingKind, ProcFs};
 use crate::summary::{Blame, Summary};
 use crate::symbolize::{Detail, Miss, Named, Options, Source, Symbolizer};
@@ -64,7 +63,7 @@ pub(super) fn write_up(
             .iter()
             .map(|frame| locations[frame.position()])
             .collect();
-        builder.add(&frames, stack.count, &labels(&stack));
+        builder.add(&frames, stack.count, &label_text::labels(&stack));
     }
     let profile = builder.finish();
     let corrections = profile.corrections();
@@ -190,22 +189,6 @@ fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfA
         )),
         _ => Err(Miss::NoSymbol),
     }
-}
-
-fn labels(stack: &Counted<'_>) -> Vec<Label> {
-    let number = |key: &str, value: u32| Label::Num(key.to_owned(), value.into(), String::new());
-    let text = |key: &str, value: &str| Label::Str(key.to_owned(), value.to_owned());
-    let mut labels = vec![
-        number("pid", stack.labels.pid),
-        number("tid", stack.labels.tid),
-        text("comm", &stack.labels.comm),
-        text("thread", &stack.labels.thread),
-    ];
-    // A stack that lacks its outer frames must not look like a whole one.
-    if !stack.stop.is_complete() && stack.stop != Stop::NoUserStack {
-        labels.push(text("truncated", stack.stop.text()));
-    }
-    labels
 }
 
 fn lines(named: &Named) -> Vec<Line<'_>> {
@@ -337,6 +320,7 @@ fn comments(config: &Config, places: &[&Place], summary: &Summary) -> Vec<String
             config.frequency_hz
         ),
     ];
+    comments.extend(config.selection());
     comments.extend(summary.comments());
     let mut deleted: Vec<String> = places
         .iter()

@@ -52,6 +52,15 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether there is nothing to be opened: no file, or one that never was a binary. Programs map locales, fonts and
+    /// databases as well.
+    pub fn is_no_binary(&self) -> bool {
+        matches!(
+            self,
+            Self::NoFile | Self::Binary(BinaryError::NotElf | BinaryError::NotRegular(_))
+        )
+    }
+
     /// Whether a later try may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Binary(error) if error.is_transient())

@@ -142,7 +142,7 @@ impl Source {
     }
 
     /// The process's directory, if it is still this process's.
-    fn directory(&self) -> Result<ProcDir, OpenError> {
+    pub(super) fn directory(&self) -> Result<ProcDir, OpenError> {
         let mut directory =
             ProcDir::open(&self.shared.proc_root, self.pid).map_err(|errno| match errno {
                 errno if is_gone(errno) => OpenError::Gone,

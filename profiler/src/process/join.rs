@@ -22,13 +22,7 @@ pub(super) struct Joined {
 pub(super) fn join_executable(lines: &[MapsLine]) -> Vec<Joined> {
     let mut joined: Vec<Joined> = Vec::new();
     for line in lines.iter().filter(|line| line.permissions.execute) {
-        let next = Joined {
-            start: line.start,
-            limit: line.limit,
-            offset: line.offset,
-            kind: MappingKind::of_name(&line.path),
-            line: line.clone(),
-        };
+        let next = Joined::from(line);
         match joined.as_mut_slice() {
             [.., last] if last.continues_in(&next) => last.limit = next.limit,
             [.., first, hole] if first.surrounds(hole, &next) => {
@@ -47,6 +41,18 @@ pub(super) fn join_executable(lines: &[MapsLine]) -> Vec<Joined> {
         }
     }
     joined
+}
+
+impl From<&MapsLine> for Joined {
+    fn from(line: &MapsLine) -> Self {
+        Self {
+            start: line.start,
+            limit: line.limit,
+            offset: line.offset,
+            kind: MappingKind::of_name(&line.path),
+            line: line.clone(),
+        }
+    }
 }
 
 impl Joined {

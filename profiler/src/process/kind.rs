@@ -1,5 +1,6 @@
 //! What kind of memory a maps line speaks of, told from its name. Nothing is opened or looked up here.
 
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -48,9 +49,27 @@ impl MappingKind {
         }
     }
 
+    /// One word for people and programs: `file`, `memfd`, `vdso`, `vsyscall`, `anonymous` or `special`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Memfd => "memfd",
+            Self::Vdso => "vdso",
+            Self::Vsyscall => "vsyscall",
+            Self::Anonymous => "anonymous",
+            Self::Special => "special",
+        }
+    }
+
     /// Whether there is a file or an image that may be an ELF file.
     pub fn has_image(self) -> bool {
         matches!(self, Self::File | Self::Memfd | Self::Vdso)
+    }
+}
+
+impl fmt::Display for MappingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

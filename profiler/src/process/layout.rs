@@ -32,31 +32,63 @@ pub(super) fn mappings(
             if let Some(mapping) = known(joined, is_main, previous) {
                 return Arc::clone(mapping);
             }
-            let file = joined.line.file();
-            let siblings = match ranges.get(&file) {
-                Some(ranges) => Arc::clone(ranges),
-                None => Arc::from([joined.file_range()]),
-            };
-            let name = Name::of(&joined.line, joined.kind, directory);
-            Arc::new(Mapping {
-                start: joined.start,
-                limit: joined.limit,
-                offset: joined.offset,
-                permissions: joined.line.permissions,
-                device: joined.line.device,
-                inode: joined.line.inode,
-                kind: joined.kind,
-                path: name.path.into(),
-                deleted: name.deleted,
-                is_main,
-                parts: Parts::new(
-                    (joined.line.start, joined.line.limit),
-                    siblings,
-                    Arc::clone(source),
-                ),
-            })
+            Arc::new(mapping(joined, &ranges, main, directory, source))
         })
         .collect()
+}
+
+/// Every line as a mapping of its own, executable or not, in the order of the addresses.
+pub(super) fn lines(
+    lines: &[MapsLine],
+    main: Option<MappedFile>,
+    directory: &ProcDir,
+    source: &Arc<Source>,
+) -> Vec<Arc<Mapping>> {
+    let ranges = ranges_by_file(lines, &join_executable(lines));
+    lines
+        .iter()
+        .map(|line| {
+            Arc::new(mapping(
+                &line.into(),
+                &ranges,
+                main,
+                Some(directory),
+                source,
+            ))
+        })
+        .collect()
+}
+
+fn mapping(
+    joined: &Joined,
+    ranges: &HashMap<MappedFile, Arc<[FileRange]>>,
+    main: Option<MappedFile>,
+    directory: Option<&ProcDir>,
+    source: &Arc<Source>,
+) -> Mapping {
+    let file = joined.line.file();
+    let siblings = match ranges.get(&file) {
+        Some(ranges) => Arc::clone(ranges),
+        None => Arc::from([joined.file_range()]),
+    };
+    let name = Name::of(&joined.line, joined.kind, directory);
+    Mapping {
+        start: joined.start,
+        limit: joined.limit,
+        offset: joined.offset,
+        permissions: joined.line.permissions,
+        device: joined.line.device,
+        inode: joined.line.inode,
+        kind: joined.kind,
+        path: name.path.into(),
+        deleted: name.deleted,
+        is_main: main == Some(file),
+        parts: Parts::new(
+            (joined.line.start, joined.line.limit),
+            siblings,
+            Arc::clone(source),
+        ),
+    }
 }
 
 /// Lines that say nothing about executable memory, and nothing about where a binary lies, are left out.
@@ -122,7 +154,7 @@ impl Joined {
             start: self.start,
             limit: self.limit,
             offset: self.offset,
-            executable: true,
+            executable: self.line.permissions.execute,
         }
     }
 }

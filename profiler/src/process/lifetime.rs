@@ -1,14 +1,14 @@
-//! Whether a process is still there, and whether its id is the one that the kernel knows it by.
-
-use std::os::unix::fs::MetadataExt;
+//! Whether a process or a thread is still there.
 
 use super::ProcFs;
 use super::procdir::ProcDir;
 
-/// Inode of the initial pid namespace: `PROC_PID_INIT_INO` of the kernel's `linux/proc_ns.h`.
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-
 impl ProcFs {
+    /// Whether a process has a thread with this id.
+    pub fn has_thread(&self, pid: u32, tid: u32) -> bool {
+        self.root().join(format!("{pid}/task/{tid}")).exists()
+    }
+
     /// Whether a process has given up its memory: there is none with this id, or only a zombie that waits for its
     /// parent. A process whose first thread has ended looks like a zombie as well, but has other threads.
     pub fn has_ended(&self, pid: u32) -> bool {
@@ -25,14 +25,6 @@ impl ProcFs {
                 .unwrap_or_default()
         };
         matches!(field("State:").chars().next(), None | Some('Z' | 'X')) && field("Threads:") == "1"
-    }
-
-    /// Whether the processes that are seen here have the ids that the kernel itself uses.
-    ///
-    /// In doubt (no access to the namespace's link) they are taken to have them.
-    pub fn has_kernel_pids(&self) -> bool {
-        let namespace = std::fs::metadata(self.root().join("self/ns/pid"));
-        namespace.map_or(true, |meta| meta.ino() == INITIAL_PID_NAMESPACE)
     }
 }
 

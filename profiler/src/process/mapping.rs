@@ -1,4 +1,4 @@
-//! A range of a process's executable memory, and the binary that is mapped there.
+//! A range of a process's memory, and the binary that is mapped there.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,9 +13,9 @@ use super::maps_line::{Device, Permissions};
 use super::name::memfd_name;
 use super::parts::Parts;
 use crate::addr::{ElfAddr, FileOffset, ProcAddr};
-use crate::binary::{Binary, BuildId, FileRange};
+use crate::binary::{Binary, BuildId, FileRange, Placement};
 
-/// A range of a process's executable memory.
+/// A range of a process's memory: of its executable memory, or a line of its [`AddressSpace`](super::AddressSpace).
 ///
 /// The binary behind it is opened when it is first asked for, and held open from then on.
 #[derive(Debug)]
@@ -112,6 +112,13 @@ impl Mapping {
         Some(self.image()?.placement.as_ref()?.load_bias)
     }
 
+    /// Like [`Self::load_bias`], for a binary that another range of the same file has opened.
+    pub(crate) fn load_bias_of(&self, binary: &Binary) -> Option<u64> {
+        let page_size = self.parts.source.shared.page_size;
+        let placement = Placement::find(binary, self.file_range(), self.siblings(), page_size)?;
+        Some(placement.load_bias)
+    }
+
     /// The range that a pprof mapping has to state: the whole executable segment as it was loaded, of which
     /// this mapping may be a part. It contains the mapping, and it is the same for all parts.
     ///
@@ -173,7 +180,7 @@ impl Mapping {
             start: self.start,
             limit: self.limit,
             offset: self.offset,
-            executable: true,
+            executable: self.permissions.execute,
         }
     }
 

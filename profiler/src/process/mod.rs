@@ -19,9 +19,11 @@
 //! }
 //! ```
 
+mod address_space;
 mod auxv;
 mod counters;
 mod error;
+mod family;
 mod files;
 mod image;
 mod join;
@@ -32,7 +34,9 @@ mod main_binary;
 mod mapping;
 mod maps;
 mod maps_line;
+mod memory_image;
 mod name;
+mod namespace;
 mod parts;
 mod perf_map;
 mod procdir;
@@ -47,6 +51,7 @@ mod told;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use address_space::AddressSpace;
 pub use counters::{ResolverStats, Warning};
 pub use error::{OpenError, ProcessError};
 pub use files::openable_path;

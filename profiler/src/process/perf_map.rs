@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 
 use super::ProcFs;
-use super::procdir::ProcDir;
 
 impl ProcFs {
     /// The perf map of a process, whether there is one or not.
@@ -20,18 +19,6 @@ impl ProcFs {
         inside
             .filter(|path| path.exists())
             .unwrap_or_else(|| PathBuf::from(format!("/tmp/perf-{pid}.map")))
-    }
-
-    /// The id that a process has in its own pid namespace: the last number of `NSpid`.
-    fn innermost_pid(&self, pid: u32) -> Option<u32> {
-        let status = ProcDir::open(self.root(), pid).ok()?.read("status").ok()?;
-        String::from_utf8_lossy(&status)
-            .lines()
-            .find_map(|line| line.strip_prefix("NSpid:"))?
-            .split_whitespace()
-            .next_back()?
-            .parse()
-            .ok()
     }
 }
 

@@ -20,8 +20,16 @@ pub(super) struct ProcDir {
 
 impl ProcDir {
     pub(super) fn open(proc_root: &Path, pid: u32) -> Result<Self> {
+        Self::open_path(&proc_root.join(pid.to_string()))
+    }
+
+    /// That of this process, whatever its id is there.
+    pub(super) fn open_self(proc_root: &Path) -> Result<Self> {
+        Self::open_path(&proc_root.join("self"))
+    }
+
+    fn open_path(path: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let path = proc_root.join(pid.to_string());
         Ok(Self {
             directory: rustix::fs::open(path, flags, Mode::empty())?,
             view: PathBuf::new(),

@@ -30,7 +30,7 @@ const MAX_PROCESSES: usize = 1 << 15;
 /// It can be used by several threads at once.
 #[derive(Debug)]
 pub struct Resolver {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     slots: RwLock<HashMap<u32, Arc<Slot>>>,
     ages: AtomicU64,
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::counters::add;
 use super::error::is_gone;
 use super::image::{Shared, Source, Started};
-use super::maps::parse_maps;
+use super::maps::{Maps, parse_maps};
 use super::procdir::ProcDir;
 use super::timeline::{History, monotonic_ns};
 use super::{ProcessError, Snapshot};
@@ -56,7 +56,7 @@ impl State {
         let mut directory = match ProcDir::open(&shared.proc_root, pid) {
             Ok(directory) => Some(directory),
             Err(errno) if is_gone(errno) => None,
-            Err(errno) => return Err(self.unreadable(shared, pid, errno)),
+            Err(errno) => return Err(unreadable(shared, pid, errno)),
         };
         let unchanged = !self.stale
             && match (&self.known, &directory) {
@@ -84,7 +84,7 @@ impl State {
                     self.known = Known::Gone;
                 }
             }
-            Err(errno) => return Err(self.unreadable(shared, pid, errno)),
+            Err(errno) => return Err(unreadable(shared, pid, errno)),
         }
         self.stale = false;
         self.read = Some((Instant::now(), began.elapsed()));
@@ -99,24 +99,14 @@ impl State {
         pid: u32,
         directory: &mut ProcDir,
     ) -> rustix::io::Result<Snapshot> {
-        let start_time = directory.start_time();
-        let text = directory.maps()?;
+        let (source, maps) = read_maps(shared, pid, self.history.parent, directory)?;
         let previous = self
             .known
             .snapshot()
-            .filter(|previous| previous.is_of_one_started_at(start_time));
-        if text.is_empty() && previous.is_some() {
+            .filter(|previous| previous.is_of_one_started_at(directory.start_time()));
+        if maps == Maps::default() && previous.is_some() {
             return Err(Errno::SRCH);
         }
-        let maps = parse_maps(&text);
-        add(&shared.counters.malformed_lines, maps.malformed);
-        add(&shared.counters.empty_ranges, maps.empty);
-        let source = Arc::new(Source {
-            shared: Arc::clone(shared),
-            pid,
-            started: Started::At(start_time),
-            parent: self.history.parent,
-        });
         let auxv = directory.auxv().unwrap_or_default();
         Ok(Snapshot::new(
             source,
@@ -126,16 +116,37 @@ impl State {
             previous.as_deref(),
         ))
     }
+}
 
-    fn unreadable(&self, shared: &Shared, pid: u32, errno: Errno) -> ProcessError {
-        add(&shared.counters.unreadable, 1);
-        match errno {
-            Errno::ACCESS | Errno::PERM => ProcessError::Denied { pid },
-            errno => ProcessError::Io {
-                pid,
-                source: errno.into(),
-            },
-        }
+/// Reads the lines of a process that is there, and who it is.
+pub(super) fn read_maps(
+    shared: &Arc<Shared>,
+    pid: u32,
+    parent: Option<u32>,
+    directory: &mut ProcDir,
+) -> rustix::io::Result<(Arc<Source>, Maps)> {
+    let start_time = directory.start_time();
+    let maps = parse_maps(&directory.maps()?);
+    add(&shared.counters.malformed_lines, maps.malformed);
+    add(&shared.counters.empty_ranges, maps.empty);
+    let source = Source {
+        shared: Arc::clone(shared),
+        pid,
+        started: Started::At(start_time),
+        parent,
+    };
+    Ok((Arc::new(source), maps))
+}
+
+/// Why the lines of a process that is there could not be read.
+pub(super) fn unreadable(shared: &Shared, pid: u32, errno: Errno) -> ProcessError {
+    add(&shared.counters.unreadable, 1);
+    match errno {
+        Errno::ACCESS | Errno::PERM => ProcessError::Denied { pid },
+        errno => ProcessError::Io {
+            pid,
+            source: errno.into(),
+        },
     }
 }
 

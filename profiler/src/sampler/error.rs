@@ -67,13 +67,15 @@ pub(crate) enum SamplerError {
         /// What `perf_event_open` said.
         cause: io::Error,
     },
-    /// The kernel does not state its own types, which following children needs.
-    #[error(
-        "children cannot be followed on this kernel: {cause}; profile without them: --no-inherit"
-    )]
+    /// The kernel does not state its own types, which some of what was asked for needs.
+    #[error("{what} on this kernel: {cause}; {remedy}")]
     NoKernelTypes {
+        /// What cannot be done.
+        what: &'static str,
         /// What was looked for in vain.
         cause: String,
+        /// What to do instead.
+        remedy: &'static str,
     },
     /// The verifier did not accept a program.
     #[error("the kernel's verifier rejects the BPF program {program}: {cause}")]

@@ -4,33 +4,56 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use btf_rs::{Backend, Btf, Type};
+use btf_rs::{Backend, Btf, Struct, Type};
 use rustix::fs::MemfdFlags;
 
 /// Where the kernel publishes its own types (`CONFIG_DEBUG_INFO_BTF`).
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// Offset of a member of one of the kernel's structures, in bytes.
+/// What the kernel says of its own types.
 ///
-/// The kernel's BTF is mapped, not read: parsing all of it takes 50 ms and 13 MB, finding one structure in it 2 ms.
-pub(super) fn kernel_struct_offset(structure: &str, member: &str) -> Result<u32, String> {
-    let btf = kernel_btf().map_err(|error| format!("{KERNEL_BTF}: {error}"))?;
-    let types = btf
-        .resolve_types_by_name(structure)
-        .map_err(|error| format!("{KERNEL_BTF}: struct {structure}: {error}"))?;
-    for candidate in types {
-        let Type::Struct(candidate) = candidate else {
-            continue;
-        };
-        for field in &candidate.members {
-            if btf.resolve_name(field).is_ok_and(|name| name == member) {
-                return Ok(field.bit_offset() / 8);
+/// Its BTF is mapped, not read: parsing all of it takes 50 ms and 13 MB, finding one structure in it 2 ms.
+pub(super) struct KernelTypes(Btf);
+
+impl KernelTypes {
+    /// Opens the kernel's own account.
+    pub(super) fn open() -> Result<Self, String> {
+        let btf = kernel_btf().map_err(|error| format!("{KERNEL_BTF}: {error}"))?;
+        Ok(Self(btf))
+    }
+
+    /// Offset of a member of one of the kernel's structures, in bytes.
+    pub(super) fn offset(&self, structure: &str, member: &str) -> Result<u32, String> {
+        for candidate in self.structures(structure)? {
+            for field in &candidate.members {
+                if self.0.resolve_name(field).is_ok_and(|name| name == member) {
+                    return Ok(field.bit_offset() / 8);
+                }
             }
         }
+        Err(format!(
+            "{KERNEL_BTF}: no struct {structure} with a member {member}"
+        ))
     }
-    Err(format!(
-        "{KERNEL_BTF}: no struct {structure} with a member {member}"
-    ))
+
+    /// Size of one of the kernel's structures, in bytes.
+    pub(super) fn size(&self, structure: &str) -> Result<u32, String> {
+        let found = self.structures(structure)?;
+        let size = found.first().map(|structure| structure.size() as u32);
+        size.ok_or_else(|| format!("{KERNEL_BTF}: no struct {structure}"))
+    }
+
+    fn structures(&self, name: &str) -> Result<Vec<Struct>, String> {
+        let types = self
+            .0
+            .resolve_types_by_name(name)
+            .map_err(|error| format!("{KERNEL_BTF}: struct {name}: {error}"))?;
+        let structures = types.into_iter().filter_map(|found| match found {
+            Type::Struct(structure) => Some(structure),
+            _ => None,
+        });
+        Ok(structures.collect())
+    }
 }
 
 /// Where the registers are with which a task entered the kernel: the offset of the pointer to its kernel stack in
@@ -38,13 +61,13 @@ pub(super) fn kernel_struct_offset(structure: &str, member: &str) -> Result<u32,
 ///
 /// `THREAD_SIZE` is 16 KiB but for kernels that look for stray accesses (KASAN), which nobody profiles on. What lies above
 /// the registers is `TOP_OF_KERNEL_STACK_PADDING` (arch/x86/include/asm/thread_info.h): nothing on kernels without FRED.
-pub(super) fn entry_registers() -> Result<(u32, u32), String> {
+pub(super) fn entry_registers(types: &KernelTypes) -> Result<(u32, u32), String> {
     const THREAD_SIZE: u32 = 16 << 10;
     /// `struct pt_regs` of arch/x86/include/asm/ptrace.h: 21 words.
     const REGISTERS: u32 = 21 * 8;
     const PADDING_FOR_FRED: u32 = 16;
-    let stack = kernel_struct_offset("task_struct", "stack")?;
-    let padding = match kernel_struct_offset("fred_info", "edata") {
+    let stack = types.offset("task_struct", "stack")?;
+    let padding = match types.offset("fred_info", "edata") {
         Ok(_) => PADDING_FOR_FRED,
         Err(_) => 0,
     };
@@ -99,9 +122,13 @@ mod tests {
             println!("skipped: this kernel has no {KERNEL_BTF}");
             return;
         }
-        let offset = kernel_struct_offset("task_struct", "tgid").unwrap();
+        let types = KernelTypes::open().unwrap();
+        let offset = types.offset("task_struct", "tgid").unwrap();
         assert!(offset > 0 && offset.is_multiple_of(4), "{offset}");
-        let error = kernel_struct_offset("task_struct", "no_such_member").unwrap_err();
+        let error = types.offset("task_struct", "no_such_member").unwrap_err();
         assert!(error.contains("no_such_member"), "{error}");
+        // A number of four bytes, a hole, and a pointer (include/linux/pid.h).
+        assert_eq!(types.size("upid").unwrap(), 16);
+        assert!(types.size("no_such_structure").is_err());
     }
 }

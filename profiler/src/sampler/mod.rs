@@ -7,19 +7,23 @@ mod attach;
 mod blocks;
 mod error;
 mod features;
+mod layout;
 mod load;
 mod mapped;
+mod names;
 mod perf_ring;
 mod ring;
 mod side_band;
 mod tables;
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{CgroupArray, HashMap, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya_log::EbpfLogger;
-use profiler_common::Counter;
+use profiler_common::{Counter, Part};
+use regex::bytes::Regex;
 
 pub(crate) use error::SamplerError;
 pub(crate) use features::max_sample_rate;
@@ -30,10 +34,71 @@ pub(crate) use tables::{TableError, Tables};
 /// Which processes are sampled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Targets {
-    /// Every process of the machine.
+    /// Every process that can be seen in the pid namespace.
     All,
-    /// The processes with these ids, as the initial pid namespace has them.
-    Pids(Vec<u32>),
+    /// These.
+    Chosen(Vec<Target>),
+}
+
+/// One of the processes that were asked for, or a part of one. Ids are those of the pid namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// All threads of a process.
+    Process(u32),
+    /// One thread.
+    Thread {
+        /// Its process.
+        pid: u32,
+        /// Its own id.
+        tid: u32,
+    },
+}
+
+impl Target {
+    /// The process that it is, or is part of.
+    pub(crate) fn pid(self) -> u32 {
+        match self {
+            Self::Process(pid) | Self::Thread { pid, .. } => pid,
+        }
+    }
+}
+
+impl Targets {
+    /// The processes that were asked for, each once.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let Self::Chosen(targets) = self else {
+            return Vec::new();
+        };
+        let mut pids: Vec<u32> = Vec::with_capacity(targets.len());
+        for target in targets {
+            if !pids.contains(&target.pid()) {
+                pids.push(target.pid());
+            }
+        }
+        pids
+    }
+
+    /// The threads that were asked for by themselves, with their processes.
+    pub(crate) fn threads(&self) -> Vec<(u32, u32)> {
+        let Self::Chosen(targets) = self else {
+            return Vec::new();
+        };
+        let threads = targets.iter().filter_map(|target| match target {
+            Target::Thread { pid, tid } => Some((*pid, *tid)),
+            Target::Process(_) => None,
+        });
+        threads.collect()
+    }
+}
+
+/// What else must be true of a task, so that it is sampled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// The name of its process matches.
+    pub comm: Option<Regex>,
+    /// It is in one of these control groups or below; these are directories of the file system of version 2. None: no
+    /// matter.
+    pub cgroups: Vec<PathBuf>,
 }
 
 /// How the user's part of a stack is walked.
@@ -56,6 +121,14 @@ pub(crate) struct SamplerOptions {
     pub period_ns: u64,
     /// Which processes are sampled.
     pub targets: Targets,
+    /// What else must be true of a task.
+    pub filter: Filter,
+    /// Inode of the pid namespace that ids are of; `None` for the initial one.
+    pub pid_namespace: Option<u32>,
+    /// Whether samples tell the name of their process, where the kernel lets them.
+    pub process_names: bool,
+    /// Whether samples tell their control group.
+    pub cgroup_ids: bool,
     /// Whether kernel stacks are taken.
     pub kernel_stacks: bool,
     /// Whether children of the targets become targets.
@@ -125,6 +198,9 @@ pub(crate) struct Sampler {
     ebpf: Ebpf,
     records: RingBuf<MapData>,
     targets: HashMap<MapData, u32, u8>,
+    names: Option<names::NameFilter>,
+    /// Holds the control groups that were asked for.
+    _cgroups: Option<CgroupArray<MapData>>,
     counters: PerCpuArray<MapData, u64>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     options: SamplerOptions,
@@ -172,9 +248,12 @@ impl Sampler {
                     break;
                 };
                 drained.records += 1;
-                match ring::decode(&item) {
-                    Some(event) => batch.push(event),
-                    None => self.malformed += 1,
+                let Some(event) = ring::decode(&item) else {
+                    self.malformed += 1;
+                    continue;
+                };
+                if self.names.as_mut().is_none_or(|names| names.passes(&event)) {
+                    batch.push(event);
                 }
             }
             // Read after the samples, it has all that was mapped before they were taken.
@@ -215,6 +294,19 @@ impl Sampler {
         &mut self.tables
     }
 
+    /// Samples a process from now on; false when the table of processes is full.
+    pub(crate) fn add_target(&mut self, pid: u32) -> bool {
+        let added = self.targets.insert(pid, Part::Whole as u8, 0);
+        added.is_ok()
+    }
+
+    /// Names that the filter met and did not want.
+    pub(crate) fn unwanted_names(&self) -> Vec<String> {
+        self.names
+            .as_ref()
+            .map_or_else(Vec::new, names::NameFilter::unwanted)
+    }
+
     /// No longer samples a process that has ended, so that its id may be used again.
     pub(crate) fn remove_target(&mut self, pid: u32) {
         if self.targets.remove(&pid).is_err() {
@@ -229,8 +321,10 @@ impl Sampler {
                 .get(&(counter as u32), 0)
                 .map_or(0, |values| values.iter().sum())
         };
+        // They had to be seen to know that they are none of those that were asked for.
+        let discarded = self.names.as_ref().map_or(0, names::NameFilter::discarded);
         Losses {
-            tried: counter(Counter::SamplesTried),
+            tried: counter(Counter::SamplesTried) - discarded,
             ring_full: counter(Counter::SamplesRingFull),
             output_failed: counter(Counter::SamplesOutputFailed),
             malformed: self.malformed,

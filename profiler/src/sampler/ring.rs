@@ -1,7 +1,10 @@
 //! Bytes from the ring to [`Event`]s; checks every length.
 
+use std::num::NonZeroU64;
+
 use profiler_common::{
-    COMM_LEN, EXACT_FRAME, EventRecord, Memory, RED_ZONE, RecordKind, Registers, SampleHeader, Stop,
+    COMM_LEN, EXACT_FRAME, EventRecord, LeafRegister, Memory, RED_ZONE, RecordKind, Registers,
+    SampleHeader, Stop,
 };
 
 use super::side_band::MemoryEvent;
@@ -74,12 +77,43 @@ pub(crate) struct Sample {
     pub(crate) time_ns: u64,
     /// Name of the thread, padded with zeros.
     pub(crate) comm: [u8; COMM_LEN],
+    /// Name of the process, padded with zeros; nothing but zeros when the kernel could not tell.
+    pub(crate) name: [u8; COMM_LEN],
+    /// Process id in the initial pid namespace.
+    pub(crate) host_pid: u32,
+    /// The CPU that was interrupted.
+    pub(crate) cpu: u32,
+    /// Whether the kernel was interrupted, and not the program.
+    pub(crate) in_kernel: bool,
+    /// Id of the control group of version 2, if that was asked for.
+    pub(crate) cgroup: Option<NonZeroU64>,
     /// User frames, innermost first.
     pub(crate) user: Vec<CodeAddr>,
     /// Kernel frames in the same order; none when the task ran in user mode.
     pub(crate) kernel: Vec<CodeAddr>,
     /// Why the walk of the user stack ended.
     pub(crate) stop: Stop,
+}
+
+#[cfg(test)]
+impl Sample {
+    /// One without a stack, of a thread whose name and that of its process are not known.
+    pub(crate) fn of_thread(pid: u32, tid: u32) -> Self {
+        Self {
+            pid,
+            tid,
+            time_ns: 0,
+            comm: [0; COMM_LEN],
+            name: [0; COMM_LEN],
+            host_pid: pid,
+            cpu: 0,
+            in_kernel: false,
+            cgroup: None,
+            user: Vec::new(),
+            kernel: Vec::new(),
+            stop: Stop::NoTable,
+        }
+    }
 }
 
 /// A sample whose user stack is yet to be walked.
@@ -89,6 +123,8 @@ pub(crate) struct StackCopy {
     pub(crate) sample: Sample,
     /// The user's registers.
     pub(crate) registers: Registers,
+    /// More of them, for the innermost frame.
+    pub(crate) leaf: [u64; LeafRegister::COUNT],
     /// The words of the stack from the red zone on, as far as they could be copied.
     pub(crate) stack: Vec<u64>,
 }
@@ -99,6 +135,10 @@ impl Memory for &StackCopy {
         let offset = address.wrapping_sub(first);
         let word = offset.is_multiple_of(8).then_some(offset / 8)?;
         self.stack.get(usize::try_from(word).ok()?).copied()
+    }
+
+    fn leaf(&mut self, register: LeafRegister, sp: u64) -> Option<u64> {
+        (sp == self.registers.sp).then(|| self.leaf[register.index()])
     }
 }
 
@@ -119,9 +159,14 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Event> {
 fn decode_copy(bytes: &[u8]) -> Option<StackCopy> {
     let (sample, mut words) = decode_sample(bytes)?;
     let registers = Registers::interrupted(words.next()?, words.next()?, words.next()?);
+    let mut leaf = [0; LeafRegister::COUNT];
+    for register in &mut leaf {
+        *register = words.next()?;
+    }
     Some(StackCopy {
         sample,
         registers,
+        leaf,
         stack: words.collect(),
     })
 }
@@ -135,12 +180,17 @@ fn decode_sample(bytes: &[u8]) -> Option<(Sample, impl Iterator<Item = u64>)> {
     let user_bytes = usize::from(user_words) * 8;
     let user = all.get(..user_bytes)?;
     let kernel = all.get(user_bytes..user_bytes + usize::from(kernel_words) * 8)?;
-    let comm_at = offset_of!(SampleHeader, comm);
+    let task_name = |at: usize| bytes.get(at..at + COMM_LEN)?.try_into().ok();
     let sample = Sample {
         pid: u32_at(bytes, offset_of!(SampleHeader, pid))?,
         tid: u32_at(bytes, offset_of!(SampleHeader, tid))?,
         time_ns: u64_at(bytes, offset_of!(SampleHeader, time_ns))?,
-        comm: bytes.get(comm_at..comm_at + COMM_LEN)?.try_into().ok()?,
+        comm: task_name(offset_of!(SampleHeader, comm))?,
+        name: task_name(offset_of!(SampleHeader, name))?,
+        host_pid: u32_at(bytes, offset_of!(SampleHeader, host_pid))?,
+        cpu: u32_at(bytes, offset_of!(SampleHeader, cpu))?,
+        in_kernel: u32_at(bytes, offset_of!(SampleHeader, in_kernel))? != 0,
+        cgroup: NonZeroU64::new(u64_at(bytes, offset_of!(SampleHeader, cgroup))?),
         user: Vec::new(),
         kernel: words(kernel).enumerate().map(kernel_frame).collect(),
         stop: Stop::from_u32(u32_at(bytes, offset_of!(SampleHeader, stop))?)?,
@@ -215,6 +265,10 @@ mod tests {
         record.extend(u16::try_from(kernel.len()).unwrap().to_ne_bytes());
         record.extend((Stop::TooDeep as u32).to_ne_bytes());
         record.extend(*b"worker\0\0\0\0\0\0\0\0\0\0");
+        record.extend(*b"program\0\0\0\0\0\0\0\0\0");
+        record.extend(4711u64.to_ne_bytes());
+        record.extend(1041u32.to_ne_bytes());
+        record.extend(1u32.to_ne_bytes());
         for address in user.iter().chain(kernel) {
             record.extend(address.to_ne_bytes());
         }
@@ -233,6 +287,10 @@ mod tests {
         };
         assert_eq!((sample.pid, sample.tid, sample.time_ns), (41, 42, 77));
         assert_eq!(&sample.comm[..7], b"worker\0");
+        assert_eq!(&sample.name[..8], b"program\0");
+        assert_eq!((sample.host_pid, sample.cpu), (1041, 3));
+        assert_eq!(sample.cgroup.map(NonZeroU64::get), Some(4711));
+        assert!(sample.in_kernel);
         assert_eq!(sample.stop, Stop::TooDeep);
         assert_eq!(
             sample.user,
@@ -253,7 +311,22 @@ mod tests {
     /// A copy has registers and stack, and is read by address like the stack itself, but not beyond its ends.
     #[test]
     fn copied_stacks() {
-        let mut record = sample_record(&[0x401000, 0x7ffc_0090, 0x7ffc_0098, 11, 22], &[]);
+        let words = [
+            0x401000,
+            0x7ffc_0090,
+            0x7ffc_0098,
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+            10,
+            11,
+            11,
+            22,
+        ];
+        let mut record = sample_record(&words, &[]);
         record[..4].copy_from_slice(&(RecordKind::StackCopy as u32).to_ne_bytes());
         let Some(Event::StackCopy(copy)) = decode(&record) else {
             panic!("not a copy: {record:?}");
@@ -272,6 +345,12 @@ mod tests {
         ];
         for (address, expected) in cases {
             assert_eq!(memory.read_u64(address), expected, "{address:#x}");
+        }
+        // Other registers are those of the innermost frame, by their number in DWARF.
+        for number in [0, 5, 10, 11] {
+            let register = LeafRegister::from_dwarf(number).unwrap();
+            assert_eq!(memory.leaf(register, 0x7ffc_0090), Some(number));
+            assert_eq!(memory.leaf(register, 0x7ffc_00a0), None);
         }
     }
 

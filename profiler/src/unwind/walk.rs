@@ -29,12 +29,14 @@ pub fn walk(
             break Stop::TooDeep;
         }
         let ip = ProcAddr(registers.ip);
-        frames.push(if registers.is_exact() {
+        let rule = rule_at(ProcAddr(registers.lookup()));
+        // To a trampoline the kernel has made the way, not a call.
+        frames.push(if registers.is_exact() || rule.is_signal() {
             CodeAddr::Exact(ip)
         } else {
             CodeAddr::Return(ip)
         });
-        match step(registers, rule_at(ProcAddr(registers.lookup())), memory) {
+        match step(registers, rule, memory) {
             Ok(caller) => registers = caller,
             Err(stop) => break stop,
         }

@@ -1,18 +1,23 @@
 //! The tests, by topic.
 
+mod commands;
 mod errors;
 mod following;
 mod hostile;
 mod identity;
 mod in_time;
+mod labels;
 mod losses;
 mod manners;
 mod merging;
 mod names;
+mod namespaces;
 mod ownership;
 mod pprof_reports;
 mod rights;
+mod selection;
 mod special_code;
 mod threads;
 mod truth;
 mod walks;
+mod whole_stacks;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -28,25 +28,29 @@ const GIVEN_UP: [(&str, u32); 9] = [
 ];
 
 /// A copy of the profiler that anybody can run, and a folder that anybody can write to.
-struct Public {
+pub(super) struct Public {
     folder: tempfile::TempDir,
 }
 
 impl Public {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
         copy_program(&profiler(), &folder.path().join("profiler"));
         Self { folder }
     }
 
-    fn program(&self) -> PathBuf {
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn program(&self) -> PathBuf {
         self.folder.path().join("profiler")
     }
 
-    /// Runs the profiler as nobody with these capabilities; `None` when that cannot be done here.
+    /// What runs a program as nobody with these capabilities; `None` when that cannot be done here.
     #[track_caller]
-    fn run(&self, capabilities: &[&str], pid: u32) -> Option<Recording> {
+    pub(super) fn as_nobody(&self, capabilities: &[&str]) -> Option<Command> {
         if Command::new("setpriv").arg("--version").output().is_err() {
             skip("setpriv is not installed (util-linux)");
             return None;
@@ -60,14 +64,21 @@ impl Public {
             format!("--ambient-caps=-all{sets}"),
         ];
         let user = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
+        let mut command = Command::new("setpriv");
+        command.args(user).args(sets).arg("--clear-groups");
+        Some(command)
+    }
+
+    /// Runs the profiler as nobody with these capabilities; `None` when that cannot be done here.
+    #[track_caller]
+    fn run(&self, capabilities: &[&str], pid: u32) -> Option<Recording> {
+        let command = self.as_nobody(capabilities)?;
         let output = self.folder.path().join("cpu.pb.gz");
         let (program, pid) = (self.program(), pid.to_string());
-        let mut args: Vec<&str> = [&user, &sets]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
+        let mut args: Vec<&str> = command
+            .get_args()
+            .map(|argument| argument.to_str().unwrap())
             .collect();
-        args.push("--clear-groups");
         args.push(program.to_str().unwrap());
         args.extend([
             "--log-format",

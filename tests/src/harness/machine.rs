@@ -15,13 +15,12 @@ use super::profiler;
 static MACHINE: RwLock<()> = RwLock::new(());
 
 /// Parts of what the profiler says when it is this machine that does not let it sample.
-const REFUSALS: [&str; 6] = [
+const REFUSALS: [&str; 5] = [
     "; run as root",
     "perf_event_paranoid",
     "locked down",
     "no BPF ring buffer",
     "no perf events",
-    "pid namespace of its own",
 ];
 
 /// Why nothing can be profiled here, if that is so.

@@ -3,6 +3,7 @@
 //! Where things are comes from the environment that `cargo xtask test` sets; without it, from the folders beside the
 //! running test. What a profile ought to hold is left to [`crate::cases`].
 
+mod cgroup;
 mod machine;
 mod recording;
 mod report;
@@ -12,6 +13,7 @@ mod target;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use cgroup::{Cgroup, enter};
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;

@@ -1,5 +1,7 @@
 //! Reads what `perf script` prints: a line for each sample, its frames below it, an empty line.
 
+use std::path::Path;
+
 use super::profile::{Frame, Profile, Stack, base_name};
 
 /// Reads the text of what `perf record -k CLOCK_MONOTONIC` made.
@@ -11,7 +13,11 @@ pub(super) fn parse(text: &str) -> Profile {
             let first = profile.first_sample_ns.unwrap_or(time_ns);
             profile.first_sample_ns = Some(first.min(time_ns));
             let frames = Vec::new();
-            profile.stacks.push(Stack { count: 1, frames });
+            profile.stacks.push(Stack {
+                count: 1,
+                frames,
+                cut: None,
+            });
             continue;
         }
         // Inlined calls come before the frame they are part of.
@@ -49,6 +55,11 @@ fn frame(line: &str) -> Option<Found> {
         functions: Vec::from_iter((name != "[unknown]").then(|| name.to_owned())),
         binary: base_name(file).to_owned(),
         is_kernel: address >= 1 << 63,
+        address,
+        // perf prints addresses as places in their files where they have one.
+        place: file
+            .starts_with('/')
+            .then(|| (Path::new(file).into(), address)),
     }))
 }
 

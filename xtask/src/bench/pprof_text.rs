@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
@@ -31,7 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<Profile> {
     let locations = section(text, "Locations").context("no locations")?;
     let mappings = section(text, "Mappings").context("no mappings")?;
 
-    let files: HashMap<&str, &str> = mappings.iter().copied().filter_map(mapping).collect();
+    let files: HashMap<&str, Mapping> = mappings.iter().copied().filter_map(mapping).collect();
     let mut frames: HashMap<u64, Frame> = HashMap::new();
     let mut last = None;
     for line in locations {
@@ -48,18 +49,19 @@ pub(crate) fn parse(text: &str) -> Result<Profile> {
             }
         }
     }
-    let stacks = samples
-        .into_iter()
-        .filter_map(sample)
-        .map(|(count, ids)| Stack {
-            count,
-            frames: ids
-                .iter()
-                .filter_map(|id| frames.get(id))
-                .cloned()
-                .collect(),
-        })
-        .collect();
+    let mut stacks: Vec<Stack> = Vec::new();
+    for line in samples {
+        if let Some((count, ids)) = sample(line) {
+            let frames = ids.iter().filter_map(|id| frames.get(id)).cloned();
+            stacks.push(Stack {
+                count,
+                frames: frames.collect(),
+                cut: None,
+            });
+        } else if let (Some(stack), Some(cut)) = (stacks.last_mut(), label(line, "truncated")) {
+            stack.cut = Some(cut.to_owned());
+        }
+    }
     Ok(Profile {
         stacks,
         first_sample_ns: None,
@@ -74,31 +76,65 @@ fn section<'a>(text: &'a str, title: &str) -> Option<Vec<&'a str>> {
     Some(lines.take_while(is_inside).collect())
 }
 
+/// A file that is mapped.
+struct Mapping {
+    path: Rc<Path>,
+    start: u64,
+    offset: u64,
+}
+
 /// `1: 0x1000/0x2000/0x0 /path build-id [FN]`
-fn mapping(line: &str) -> Option<(&str, &str)> {
+fn mapping(line: &str) -> Option<(&str, Mapping)> {
     let (id, rest) = line.split_once(": ")?;
-    Some((id.trim(), base_name(rest.split(' ').nth(1)?)))
+    let mut words = rest.split(' ');
+    let mut numbers = words.next()?.split('/').map(|number| {
+        let digits = number.strip_prefix("0x")?;
+        u64::from_str_radix(digits, 16).ok()
+    });
+    let mut number = || numbers.next().flatten();
+    let (start, _, offset) = (number()?, number()?, number()?);
+    let path = Path::new(words.next()?).into();
+    Some((
+        id.trim(),
+        Mapping {
+            path,
+            start,
+            offset,
+        },
+    ))
+}
+
+/// `                comm:[a b] thread:[x]`
+fn label<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let (_, value) = line.split_once(&format!("{key}:["))?;
+    Some(value.split_once(']')?.0)
 }
 
 /// `     7: 0x4711 M=1 function /path/file.c:3:0 s=0`
-fn location(line: &str, files: &HashMap<&str, &str>) -> Option<(u64, Frame)> {
+fn location(line: &str, files: &HashMap<&str, Mapping>) -> Option<(u64, Frame)> {
     let (id, rest) = line.trim_start().split_once(": 0x")?;
     let id = id.parse().ok()?;
     let (address, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let address = u64::from_str_radix(address, 16).ok()?;
-    let (binary, rest) = match rest.strip_prefix("M=") {
+    let (file, rest) = match rest.strip_prefix("M=") {
         Some(rest) => {
             let (mapping, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-            (files.get(mapping).copied().unwrap_or_default(), rest)
+            (files.get(mapping), rest)
         }
-        None => ("", rest),
+        None => (None, rest),
     };
+    let binary = file.map(|file| base_name(&file.path.to_string_lossy()).to_owned());
     Some((
         id,
         Frame {
             functions: Vec::from_iter(function(rest)),
-            binary: binary.to_owned(),
+            binary: binary.unwrap_or_default(),
             is_kernel: address >= KERNEL_START,
+            address,
+            place: file.and_then(|file| {
+                let in_file = address.checked_sub(file.start)?.checked_add(file.offset)?;
+                Some((Rc::clone(&file.path), in_file))
+            }),
         },
     ))
 }
@@ -123,8 +159,10 @@ fn sample(line: &str) -> Option<(u64, Vec<u64>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
-    use crate::bench::profile::Frame;
+    use std::path::Path;
+
+    use super::{KERNEL_START, parse};
+    use crate::bench::profile::{Frame, base_name};
 
     const TEXT: &str = "\
 Comment: profiler 0.1.0
@@ -133,7 +171,7 @@ Samples:
 samples/count cpu/nanoseconds[dflt]
           3   30303030: 1 2 3
                 comm:[a: 1 b] thread:[x]
-                pid:[7]
+                pid:[7] truncated:[no row]
           1   10101010: 2
 Locations
      1: 0xffffffff81000000 M=2 clear_page :0 s=0
@@ -141,7 +179,7 @@ Locations
              outer /a/c.rs:9:0 s=0
      3: 0x99
 Mappings
-1: 0x1000/0x2000/0x0 /usr/bin/prog abcdef [FN]
+1: 0x1000/0x2000/0x1040 /usr/bin/prog abcdef [FN]
 2: 0x8000000000000000/0xffffffffffffffff/0x0 [kernel.kallsyms] 
 ";
 
@@ -154,17 +192,32 @@ Mappings
             panic!("{profile:?}");
         };
         assert_eq!(first.frames[1..2], second.frames[..]);
-        let frame = |functions: &[&str], binary: &str, is_kernel| Frame {
+        let frame = |functions: &[&str], path: &str, address: u64, in_file: Option<u64>| Frame {
             functions: functions.iter().copied().map(String::from).collect(),
-            binary: binary.to_owned(),
-            is_kernel,
+            binary: base_name(path).to_owned(),
+            is_kernel: address >= KERNEL_START,
+            address,
+            place: in_file.map(|offset| (Path::new(path).into(), offset)),
         };
+        let (kernel, address) = ("[kernel.kallsyms]", 0xffff_ffff_8100_0000);
         let expected = [
-            frame(&["clear_page"], "[kernel.kallsyms]", true),
-            frame(&["core::ops::<u8 as X>::call", "outer"], "prog", false),
-            frame(&[], "", false),
+            frame(
+                &["clear_page"],
+                kernel,
+                address,
+                Some(address - KERNEL_START),
+            ),
+            frame(
+                &["core::ops::<u8 as X>::call", "outer"],
+                "/usr/bin/prog",
+                0x1234,
+                Some(0x1274),
+            ),
+            frame(&[], "", 0x99, None),
         ];
         assert_eq!(first.frames, expected);
+        assert_eq!(first.cut.as_deref(), Some("no row"));
+        assert_eq!(second.cut, None);
     }
 
     /// A profile without samples has all three titles and nothing below them.

@@ -1,5 +1,8 @@
 //! A profile as the benchmark sees it, whoever made it: stacks of frames with names and files.
 
+use std::path::Path;
+use std::rc::Rc;
+
 /// Everything that was sampled.
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
@@ -13,6 +16,8 @@ pub(crate) struct Profile {
 pub(crate) struct Stack {
     pub(crate) count: u64,
     pub(crate) frames: Vec<Frame>,
+    /// Why outer frames are missing, where the profiler says that some are.
+    pub(crate) cut: Option<String>,
 }
 
 /// One frame of the machine. Calls that the compiler has inlined are part of the frame they were inlined into.
@@ -23,6 +28,11 @@ pub(crate) struct Frame {
     /// The file's name without its directory; empty where the profiler does not know.
     pub(crate) binary: String,
     pub(crate) is_kernel: bool,
+    /// The address in the process: that of the interrupted instruction, in callers one in the call; 0 where the profiler
+    /// does not tell.
+    pub(crate) address: u64,
+    /// The file and the place of the address in it, where the profiler tells.
+    pub(crate) place: Option<(Rc<Path>, u64)>,
 }
 
 impl Profile {

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::accuracy::{self, Verdict};
 use super::files::Files;
+use super::judge::{Verdict, judge};
 use super::measure::Usage;
 use super::options::Options;
 use super::profilers::{Kind, Profiler};
@@ -71,7 +71,7 @@ pub(super) fn run(
         bpf_kib: recorded.bpf_kib,
         size: profiler.size(&files)?,
         samples: profile.samples(),
-        verdict: accuracy::judge(workload, &profile, &truth, options.frequency),
+        verdict: judge(workload, &profile, &truth, options.frequency),
     })
 }
 

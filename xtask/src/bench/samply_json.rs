@@ -43,6 +43,7 @@ fn parse(profile: &Value, symbols: &Value) -> Option<Profile> {
             result.stacks.push(Stack {
                 count: weight.as_u64()?,
                 frames,
+                cut: None,
             });
         }
         // Times or differences, by the version of the library that samply was built with. The reference is zero

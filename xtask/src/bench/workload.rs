@@ -1,6 +1,6 @@
 //! What there is to know about a program that is profiled, and how it is built.
 //!
-//! The programs are listed in `workloads`; starting them is left to `target`, judging by the phases to `accuracy`.
+//! The programs are listed in `workloads`; starting them is left to `target`, judging by the phases to `judge`.
 
 use std::fs;
 use std::path::PathBuf;

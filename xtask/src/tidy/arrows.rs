@@ -50,6 +50,19 @@ const HOMES: &[Home] = &[
     },
 ];
 
+/// What a module must not know that stands beside the line and serves it.
+const ALL_STEPS: &[&str] = &[
+    "sampler",
+    "process",
+    "aggregate",
+    "symbolize",
+    "pprof",
+    "output",
+    "pipeline",
+    "scan",
+    "cli",
+];
+
 /// The modules, and which others each must not know: those on its left and those far on its right.
 const ARROWS: &[(&str, &[&str])] = &[
     (
@@ -73,14 +86,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pprof",
             "output",
             "pipeline",
+            "scan",
             "cli",
         ],
     ),
+    ("cgroup", ALL_STEPS),
+    ("binary", ALL_STEPS),
     (
-        "binary",
+        "scan",
         &[
             "sampler",
-            "process",
+            "unwind",
             "aggregate",
             "symbolize",
             "pprof",
@@ -114,6 +130,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "pprof",
             "output",
             "pipeline",
+            "scan",
             "cli",
         ],
     ),
@@ -125,6 +142,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "symbolize",
             "output",
             "pipeline",
+            "scan",
             "cli",
         ],
     ),

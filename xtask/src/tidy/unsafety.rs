@@ -12,6 +12,7 @@ const PLACES: &[&str] = &[
     "profiler/src/sampler/mapped.rs",
     "profiler/src/sampler/perf_ring.rs",
     "tests/programs/phases.rs",
+    "tests/programs/stacks.rs",
 ];
 
 /// How far above an `unsafe` its reason may begin.

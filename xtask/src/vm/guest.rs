@@ -35,6 +35,16 @@ pub(super) const RECORDINGS: [(&str, &str, &str); 5] = [
     ("fp", "recursion", "--unwind fp"),
 ];
 
+/// One more recording, made within a pid namespace: all of the recursion that can be seen there, selected by name and by
+/// control group, so that all that is read from the kernel's structures is read on this kernel.
+pub(super) const INSIDE: &str = "inside";
+
+/// Runs a command beside a recursion of its own.
+const BESIDE_RECURSION: &str = "#!/bin/sh\n\
+    sleep 10000 | recursion \"$DEPTH\" > /dev/null &\n\
+    sleep 1\n\
+    exec \"$@\"\n";
+
 /// Packs it and returns the archive.
 pub(super) fn initramfs(directory: &Path, program: &Path) -> Result<PathBuf> {
     let root = directory.join("root");
@@ -58,9 +68,14 @@ pub(super) fn initramfs(directory: &Path, program: &Path) -> Result<PathBuf> {
     for name in ["profiler", "recursion", "kernelwork"] {
         add_libraries(&root, &root.join("bin").join(name))?;
     }
-    let init = root.join("init");
-    fs::write(&init, script())?;
-    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
+    for (path, text) in [
+        ("init", script().as_str()),
+        ("bin/beside-recursion", BESIDE_RECURSION),
+    ] {
+        let path = root.join(path);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755))?;
     pack(&root, &directory.join("initramfs.gz"))
 }
@@ -99,11 +114,12 @@ fn script() -> String {
         mount -t proc proc /proc\n\
         mount -t sysfs sys /sys\n\
         mount -t devtmpfs dev /dev\n\
+        mount -t cgroup2 none /sys/fs/cgroup\n\
         echo 1 > /proc/sys/kernel/bpf_stats_enabled\n\
         echo \"guest: kernel $(uname -r)\"\n\
         record() {\n\
         name=$1; shift\n\
-        profiler --log-format json -v -d 3s -F 99 -o /tmp/$name.pb.gz \"$@\" 2>&1\n\
+        $WITHIN profiler --log-format json -v -d 3s -F 99 -o /tmp/$name.pb.gz \"$@\" 2>&1\n\
         echo \"guest: exit code of $name: $?\"\n\
         echo \"guest: profile $name\"\n\
         [ -e /tmp/$name.pb.gz ] && base64 /tmp/$name.pb.gz\n\
@@ -119,6 +135,11 @@ fn script() -> String {
     for (name, program, options) in RECORDINGS {
         text += &format!("record {name} -p $(pidof {program}) {options}\n");
     }
+    text += &format!(
+        "export DEPTH={DEPTH}\n\
+        WITHIN='unshare --mount --pid --fork --mount-proc beside-recursion'\n\
+        record {INSIDE} --comm '^recursion$' --cgroup / --labels all\n"
+    );
     text += &format!("echo '{END}'\npoweroff -f\n");
     text
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::guest::{DEPTH, END, EXIT_CODE, PROFILE_BEGINS, PROFILE_ENDS, RECORDINGS};
+use super::guest::{DEPTH, END, EXIT_CODE, INSIDE, PROFILE_BEGINS, PROFILE_ENDS, RECORDINGS};
 use super::kernels::Kernel;
 use crate::bench::pprof_text;
 use crate::bench::profile::{Profile, Stack};
@@ -125,7 +125,11 @@ pub(super) fn read(kernel: &Kernel, log: &Path, seconds: f64) -> Result<Verdict>
             .failures
             .push("the guest did not come to its end".to_owned());
     }
-    for (name, ..) in RECORDINGS {
+    for name in RECORDINGS
+        .map(|(name, ..)| name)
+        .into_iter()
+        .chain([INSIDE])
+    {
         let must_fail = name == "loop" && !has_loop;
         match (examine(&text, log, name), must_fail) {
             (Ok(None), true) => {}
@@ -268,11 +272,12 @@ mod tests {
         let frame = |(name, binary): &(&str, &str)| Frame {
             functions: vec![(*name).to_owned()],
             binary: (*binary).to_owned(),
-            is_kernel: false,
+            ..Frame::default()
         };
         Stack {
             count: 1,
             frames: frames.iter().map(frame).collect(),
+            cut: None,
         }
     }
 

@@ -6,3 +6,4 @@ mod mapper;
 mod mutation;
 mod placement;
 mod real_files;
+mod symbols;

@@ -1,6 +1,6 @@
 //! Unwind sections assembled by hand, with the rows that they mean.
 
-use profiler_common::{Cfa, Rule, SavedFp};
+use profiler_common::{Cfa, LeafRegister, Rule, SavedFp};
 
 use super::{Input, Plt, Section, rows_of};
 use crate::addr::ElfAddr;
@@ -72,6 +72,17 @@ impl Assembly {
             text: &[TEXT],
             ..Input::default()
         })
+    }
+}
+
+fn register(number: u64) -> LeafRegister {
+    LeafRegister::from_dwarf(number).unwrap()
+}
+
+fn leaf(number: u64, offset: i32) -> Cfa {
+    Cfa::Leaf {
+        register: register(number),
+        offset,
     }
 }
 
@@ -215,7 +226,15 @@ fn rules() {
         (&[0x86, 2, 0x06, 6], sp(8), None),
         (&[0x86, 2, 0x07, 6], sp(8), None),
         (&[0x07, 16], Rule::OUTERMOST, None),
-        (&[0x0d, 10], Rule::UNSUPPORTED, Some(Miss::CfaRegister)),
+        (&[0x0d, 12], Rule::UNSUPPORTED, Some(Miss::CfaRegister)),
+        // In these the innermost frame is found.
+        (&[0x0d, 10], saved(leaf(10, 8), SavedFp::Same), None),
+        (
+            &[0x0d, 0, 0x86, 2],
+            saved(leaf(0, 8), SavedFp::AtCfa(-16)),
+            None,
+        ),
+        (&[0x09, 16, 5], Rule::return_in(register(5), 8), None),
         (
             &[0x0f, 2, 0x7a, 0],
             Rule::UNSUPPORTED,
@@ -226,7 +245,11 @@ fn rules() {
             Rule::UNSUPPORTED,
             Some(Miss::CfaExpression),
         ),
-        (&[0x09, 16, 5], Rule::UNSUPPORTED, Some(Miss::ReturnAddress)),
+        (
+            &[0x09, 16, 12],
+            Rule::UNSUPPORTED,
+            Some(Miss::ReturnAddress),
+        ),
         (&[0x90, 2], Rule::UNSUPPORTED, Some(Miss::ReturnAddress)),
         (&[0x09, 6, 3], Rule::UNSUPPORTED, Some(Miss::SavedFp)),
         (&[0x14, 6, 3], Rule::UNSUPPORTED, Some(Miss::SavedFp)),

@@ -48,6 +48,7 @@ fn register<'a>(
         Some(RegisterRule::Undefined) => RegisterState::Undefined,
         Some(RegisterRule::Offset(offset)) => RegisterState::AtCfa(*offset),
         Some(RegisterRule::Expression(expression)) => RegisterState::At(bytes(section, expression)),
+        Some(RegisterRule::Register(register)) => RegisterState::In(register.0.into()),
         Some(_) => RegisterState::Other,
     }
 }

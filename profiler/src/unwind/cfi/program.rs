@@ -218,7 +218,8 @@ impl<'a> Program<'_, 'a> {
             RESTORE_EXTENDED => return Some(run.restore(register, &self.common.initial)),
             UNDEFINED => RegisterState::Undefined,
             SAME_VALUE => RegisterState::Same,
-            REGISTER | VAL_OFFSET => {
+            REGISTER => RegisterState::In(self.instructions.uleb()?),
+            VAL_OFFSET => {
                 self.instructions.uleb()?;
                 RegisterState::Other
             }

@@ -1,6 +1,6 @@
 //! What call frame instructions say at one address about CFA, rbp and return address, and the rule for it.
 
-use profiler_common::{Cfa, Rule, SavedFp};
+use profiler_common::{Cfa, LeafRegister, Rule, SavedFp};
 
 use super::reader::Reader;
 use crate::unwind::Miss;
@@ -53,7 +53,9 @@ pub(super) enum RegisterState<'a> {
     AtCfa(i64),
     /// In memory at the address that an expression gives.
     At(&'a [u8]),
-    /// In another register, or computed.
+    /// In another register.
+    In(u64),
+    /// Computed.
     Other,
 }
 
@@ -78,6 +80,12 @@ impl State<'_> {
             return self.signal_rule();
         }
         let cfa = self.cfa()?;
+        if let (RegisterState::In(register), Cfa::Sp(offset), RegisterState::Same) =
+            (self.ra, cfa, self.fp)
+        {
+            let register = LeafRegister::from_dwarf(register).ok_or(Miss::ReturnAddress)?;
+            return Ok(Rule::return_in(register, offset));
+        }
         if self.ra != RegisterState::AtCfa(RA_OFFSET) {
             return Err(Miss::ReturnAddress);
         }
@@ -89,7 +97,12 @@ impl State<'_> {
         match self.cfa {
             CfaState::Register(SP, offset) => fit(offset).map(Cfa::Sp),
             CfaState::Register(FP, offset) => fit(offset).map(Cfa::Fp),
-            CfaState::Unset | CfaState::Register(..) => Err(Miss::CfaRegister),
+            CfaState::Register(register, offset) => {
+                let register = LeafRegister::from_dwarf(register).ok_or(Miss::CfaRegister)?;
+                let offset = fit(offset)?;
+                Ok(Cfa::Leaf { register, offset })
+            }
+            CfaState::Unset => Err(Miss::CfaRegister),
             CfaState::Expression(expression) => cfa_expression(expression),
         }
     }
@@ -101,7 +114,7 @@ impl State<'_> {
             RegisterState::Same | RegisterState::Undefined => Ok(SavedFp::Same),
             RegisterState::AtCfa(offset) => fit(offset).map(SavedFp::AtCfa),
             RegisterState::At(expression) => saved_at(expression, cfa),
-            RegisterState::Other => Err(Miss::SavedFp),
+            RegisterState::In(_) | RegisterState::Other => Err(Miss::SavedFp),
         }
     }
 

@@ -6,7 +6,7 @@ mod loss;
 mod memory;
 mod pair;
 mod rows;
-mod walks;
+pub(super) mod walks;
 
 use std::path::PathBuf;
 
@@ -93,7 +93,7 @@ fn parse(arguments: &[String]) -> Result<(usize, u32, String)> {
 }
 
 /// One line about a goal.
-fn goal(what: &str, figure: Option<f64>, at_most: f64, unit: &str) -> String {
+pub(super) fn goal(what: &str, figure: Option<f64>, at_most: f64, unit: &str) -> String {
     let (shown, verdict) = match figure {
         Some(figure) if figure <= at_most => (format!("{figure:.2}"), "reached"),
         Some(figure) => (format!("{figure:.2}"), "NOT reached"),

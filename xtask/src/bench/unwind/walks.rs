@@ -134,7 +134,7 @@ fn text(idle: &Pair, measured: &[(&str, u32, Vec<Pair>)], compiler: &[Pair]) -> 
 
 fn beside_rustc(plan: &Plan) -> Result<Pair> {
     let source = super::below(plan, "compiled")?.join("compiled.rs");
-    std::fs::write(&source, program())?;
+    std::fs::write(&source, program(FUNCTIONS))?;
     let sysroot = command::read(Command::new("rustc").args(["--print", "sysroot"]))?;
     let mut how = Command::new(format!("{}/bin/rustc", sysroot.trim()));
     how.args([
@@ -160,9 +160,9 @@ fn beside_rustc(plan: &Plan) -> Result<Pair> {
 }
 
 /// Something that takes a compiler a while: generics, closures, formatting and maps.
-fn program() -> String {
+pub(in crate::bench) fn program(functions: usize) -> String {
     let mut text = "use std::collections::HashMap;\n".to_owned();
-    for number in 0..FUNCTIONS {
+    for number in 0..functions {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,

@@ -10,6 +10,7 @@ fn frame(function: &str, binary: &str) -> Frame {
         functions: Vec::from_iter((!function.is_empty()).then(|| function.to_owned())),
         binary: binary.to_owned(),
         is_kernel: binary == "[kernel.kallsyms]",
+        ..Frame::default()
     }
 }
 
@@ -18,6 +19,7 @@ fn stack(count: u64, frames: &[(&str, &str)]) -> Stack {
     Stack {
         count,
         frames: frames.collect(),
+        cut: None,
     }
 }
 

@@ -125,5 +125,5 @@ fn percent(part: f64, whole: f64) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "accuracy_tests.rs"]
+#[path = "judge_tests.rs"]
 mod tests;
