@@ -86,7 +86,7 @@ fn control_group_and_container() {
     expected.sort_unstable();
     assert_eq!(all.values("cgroup"), expected, "{}", all.text());
     let before = all.labelled("cgroup", &cgroup.path_of(&container));
-    before.assert_share(&all, 0.1, "in the container");
+    assert!(before.count() > 10, "{}", all.text());
     assert_eq!(
         before.labelled("container", CONTAINER).count(),
         before.count()

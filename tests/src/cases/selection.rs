@@ -182,9 +182,10 @@ fn by_name() {
         assert!(threads.iter().any(|thread| thread == name), "{threads:?}");
     }
     let (found, used) = (own.nanoseconds() as f64, report.total as f64);
-    assert!(found > 0.9 * used, "{found} of {used} ns");
+    // A machine that is held up misses ticks.
+    assert!(found > 0.75 * used, "{found} of {used} ns");
     let later_ns = all.labelled("comm", "wanted-later").nanoseconds();
-    assert!(later_ns > 240_000_000, "{later_ns} of 0.3 s");
+    assert!(later_ns > 200_000_000, "{later_ns} of 0.3 s");
     let summary = recording.summary();
     assert_eq!(summary["samples_tried"], summary["samples"], "{summary:#}");
 }
