@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::addr::{CodeAddr, ProcAddr};
 use crate::process::Snapshot;
-use crate::sampler::StackCopy;
+use crate::sampler::{Sample, StackCopy};
 
 /// How much of copies may wait; those that wait longest are walked with what is there when it gets more.
 const MOST_BYTES: usize = 32 << 20;
@@ -57,13 +58,20 @@ impl Waiting {
     }
 }
 
+/// What is known of a copied stack without walking it: the frame that was interrupted.
+pub(super) fn innermost_only(copy: StackCopy) -> Sample {
+    Sample {
+        user: vec![CodeAddr::Exact(ProcAddr(copy.registers.ip))],
+        ..copy.sample
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use profiler_common::{LeafRegister, Registers};
 
     use super::*;
     use crate::process::Resolver;
-    use crate::sampler::Sample;
 
     fn waiting(tid: u32, words: usize, snapshot: Option<&Arc<Snapshot>>) -> Waiting {
         let sample = Sample::of_thread(1, tid);

@@ -11,10 +11,13 @@ mod descriptors;
 mod in_force;
 mod label_text;
 mod labelling;
+mod news;
 mod processes;
+mod progress;
 mod roots;
 mod row_maker;
 mod runs;
+mod trust;
 mod unwinding;
 mod walk_checks;
 mod write_up;
@@ -31,11 +34,13 @@ pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
 use crate::aggregate::Aggregate;
 use crate::config::Config;
 use crate::labels::LabelKey;
-use crate::sampler::{Event, Sample, Sampler, SamplerOptions, StackCopy, Targets, Unwind};
+use crate::sampler::{Event, Sample, Sampler, SamplerOptions, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use descriptors::raise_limit;
+use news::without_old_stack;
 use processes::Processes;
+pub(crate) use progress::{Ended, Progress};
 use roots::Roots;
 use unwinding::Unwinding;
 use walk_checks::WalkChecks;
@@ -65,41 +70,6 @@ pub(crate) struct Recording {
     started_at: SystemTime,
     /// When what no sample needs was forgotten last, in nanoseconds of `CLOCK_MONOTONIC`.
     forgot_at: u64,
-}
-
-/// Why sampling ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ended {
-    /// Somebody asked for it.
-    Stopped,
-    /// The time was over.
-    Duration,
-    /// All processes asked for have ended.
-    TargetsGone,
-}
-
-impl Ended {
-    /// One word for programs.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Stopped => "stopped",
-            Self::Duration => "duration",
-            Self::TargetsGone => "targets-gone",
-        }
-    }
-}
-
-/// How far a recording is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Progress {
-    /// Time since the start.
-    pub elapsed: Duration,
-    /// Samples counted so far.
-    pub samples: u64,
-    /// Samples lost so far.
-    pub lost: u64,
-    /// Processes that gave samples.
-    pub processes: u64,
 }
 
 impl Recording {
@@ -285,44 +255,46 @@ impl Recording {
             ..
         } = self;
         let read_from = monotonic_ns();
-        let drained = sampler.drain(|event| match without_old_stack(event, processes) {
-            Event::WalkCheck(copy) => walk_checks.copied(copy),
-            Event::Sample(mut sample) => {
-                if config.check_walks {
-                    walk_checks.walked(&sample);
+        let drained = sampler.drain(|event| {
+            match without_old_stack(event, |sample| processes.is_in_exec(sample)) {
+                Event::WalkCheck(copy) => walk_checks.copied(copy),
+                Event::Sample(mut sample) => {
+                    if config.check_walks {
+                        walk_checks.walked(&sample);
+                    }
+                    let snapshot = processes.snapshot_for(&sample);
+                    if let Some(snapshot) = &snapshot {
+                        unwinding.in_force.check(&mut sample, snapshot);
+                    }
+                    summary.count(&sample);
+                    processes.locate_in(&sample, snapshot.as_deref(), aggregate);
                 }
-                let snapshot = processes.snapshot_for(&sample);
-                if let Some(snapshot) = &snapshot {
-                    unwinding.check(&mut sample, snapshot);
+                Event::StackCopy(copy) => {
+                    let snapshot = processes.snapshot_of_copy(&copy);
+                    if let Some(snapshot) = &snapshot {
+                        unwinding.ask_for(snapshot);
+                    }
+                    copies.push(Waiting {
+                        copy,
+                        snapshot,
+                        again: false,
+                    });
                 }
-                summary.count(&sample);
-                processes.locate_in(&sample, snapshot.as_deref(), aggregate);
-            }
-            Event::StackCopy(copy) => {
-                let snapshot = processes.snapshot_of_copy(&copy);
-                if let Some(snapshot) = &snapshot {
-                    unwinding.ask_for(snapshot);
+                Event::Fork {
+                    parent,
+                    child,
+                    time_ns,
+                } => {
+                    processes.forked(parent, child, time_ns);
+                    unwinding.forked(parent, child, time_ns);
                 }
-                copies.push(Waiting {
-                    copy,
-                    snapshot,
-                    again: false,
-                });
+                Event::Exec { pid, time_ns } => {
+                    processes.executed(pid, aggregate);
+                    unwinding.executed(pid, time_ns);
+                }
+                Event::Exit { pid, .. } => processes.thread_ended(pid),
+                Event::Memory(event) => processes.memory_changed(event),
             }
-            Event::Fork {
-                parent,
-                child,
-                time_ns,
-            } => {
-                processes.forked(parent, child, time_ns);
-                unwinding.forked(parent, child, time_ns);
-            }
-            Event::Exec { pid, time_ns } => {
-                processes.executed(pid, aggregate);
-                unwinding.executed(pid, time_ns);
-            }
-            Event::Exit { pid, .. } => processes.thread_ended(pid),
-            Event::Memory(event) => processes.memory_changed(event),
         });
         let tables = sampler.tables();
         walk_checks.compare(|copy, memory| {
@@ -351,7 +323,7 @@ impl Recording {
             self.forgot_at = read_from;
             let latest = read_from.saturating_sub(LATEST);
             self.processes.forget_before(latest);
-            self.unwinding.forget_before(latest);
+            self.unwinding.in_force.forget_before(latest);
         }
     }
 
@@ -374,7 +346,7 @@ impl Recording {
                 again,
             } = waiting
             else {
-                let sample = unwinding::innermost_only(waiting.copy);
+                let sample = copies::innermost_only(waiting.copy);
                 summary.count(&sample);
                 processes.locate_in(&sample, None, aggregate);
                 continue;
@@ -411,33 +383,6 @@ impl Recording {
             lost: self.sampler.losses().samples(),
             processes: self.processes.sampled(),
         }
-    }
-}
-
-/// Leaves only the kernel's frames of a task that had given up its memory, in the midst of an exec or of its end: its
-/// registers still speak of a stack that is not there any more.
-fn without_old_stack(event: Event, processes: &Processes) -> Event {
-    let (sample, is_unreadable) = match &event {
-        Event::Sample(sample) => (
-            sample,
-            sample.user.len() == 1 && sample.stop == Stop::ReadFailed,
-        ),
-        Event::StackCopy(copy) => (&copy.sample, copy.stack.is_empty()),
-        _ => return event,
-    };
-    let in_kernel = !sample.kernel.is_empty();
-    if !(in_kernel && is_unreadable || processes.is_in_exec(sample)) {
-        return event;
-    }
-    match event {
-        Event::Sample(sample) | Event::StackCopy(StackCopy { sample, .. }) => {
-            Event::Sample(Sample {
-                user: Vec::new(),
-                stop: Stop::NoUserStack,
-                ..sample
-            })
-        }
-        other => other,
     }
 }
 

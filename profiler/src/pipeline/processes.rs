@@ -2,25 +2,20 @@
 //! fork, exec and exit.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use profiler_common::Stop;
 
 use super::labelling::Labelling;
+use super::news::line;
+use super::trust::{TRUST, is_junk, trust};
 use crate::addr::ProcAddr;
 use crate::aggregate::{Aggregate, Frame};
 use crate::labels::LabelSet;
-use crate::process::{Device, MapsLine, Permissions, ProcFs, Resolver, Snapshot};
-use crate::sampler::{MemoryChange, MemoryEvent, NewMapping, Sample, StackCopy};
+use crate::process::{ProcFs, Resolver, Snapshot};
+use crate::sampler::{MemoryChange, MemoryEvent, Sample, StackCopy};
 
-/// How long a process's mappings are taken for complete although the address of a caller is in none of them. Stacks
-/// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample. The
-/// interrupted instruction is never junk; for it the resolver's own limit is enough.
-const TRUST: Duration = Duration::from_secs(1);
 /// The least time between two such reads of one process's mappings.
 const SHORTEST_TRUST: Duration = Duration::from_millis(1);
 /// How long an exec may take before the news of its end is taken for lost, in nanoseconds.
@@ -28,8 +23,6 @@ const LONGEST_EXEC: u64 = 100_000_000;
 /// How often it is looked whether a process has ended one of whose threads has: the process may go on, and an end that is
 /// told may take its time.
 const TRIES: u8 = 20;
-/// The upper half of the address space is the kernel's, but for `[vsyscall]`, which is a mapping.
-const FIRST_KERNEL_ADDRESS: u64 = 1 << 63;
 
 /// All processes that have given samples or been asked for.
 #[derive(Debug)]
@@ -391,48 +384,10 @@ impl Processes {
     }
 }
 
-/// A mapping that was told as a line of a maps file.
-fn line(mapping: NewMapping) -> MapsLine {
-    let (major, minor) = mapping.device;
-    let (read, write) = mapping.access;
-    MapsLine {
-        start: mapping.start,
-        limit: mapping.limit,
-        permissions: Permissions {
-            read,
-            write,
-            execute: true,
-            shared: mapping.shared,
-        },
-        offset: mapping.offset,
-        device: Device { major, minor },
-        inode: mapping.inode,
-        path: PathBuf::from(OsString::from_vec(mapping.path)).into(),
-    }
-}
-
 fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {
     if let Some(main) = snapshot.main() {
         main.binary();
         let index = aggregate.mappings.user(pid, main);
         aggregate.mappings.add_main(index);
     }
-}
-
-/// Whether a frame of a user stack is not of user space. A walk by frame pointers goes astray where code keeps something
-/// else in that register; whatever it finds behind such an address is no caller either.
-fn is_junk(frame: &Frame) -> bool {
-    frame.mapping.is_none() && frame.address >= FIRST_KERNEL_ADDRESS
-}
-
-/// How old a snapshot may be that does not have all addresses of a sample; `None` if it has them.
-fn trust(snapshot: &Snapshot, sample: &Sample) -> Option<Duration> {
-    let mut addresses = sample.user.iter().map(|address| address.lookup());
-    if !snapshot.contains(addresses.next()?) {
-        return Some(Duration::ZERO);
-    }
-    let all_known = addresses.all(|address| snapshot.contains(address));
-    // The walk itself met an address that was not mapped when it got its tables: not junk, but a new library.
-    let by_tables = sample.stop == Stop::NoMapping;
-    (!all_known).then_some(if by_tables { Duration::ZERO } else { TRUST })
 }

@@ -11,10 +11,10 @@ use profiler_common::{MAX_USER_FRAMES, MappingRun, Memory, Registers, Rule, Stop
 use super::in_force::InForce;
 use super::row_maker::{Made, RowMaker};
 use super::{monotonic_ns, runs};
-use crate::addr::{CodeAddr, ProcAddr};
+use crate::addr::ProcAddr;
 use crate::binary::{Binary, FileId};
 use crate::process::Snapshot;
-use crate::sampler::{Sample, StackCopy, TableError, Tables};
+use crate::sampler::{StackCopy, TableError, Tables};
 use crate::unwind::{self, Published, Stack, Table};
 
 /// How long to wait for rows when nothing can go on without them. The largest library known takes a twentieth of this
@@ -30,7 +30,7 @@ pub(super) struct Unwinding {
     binaries: HashMap<FileId, Loaded>,
     processes: HashMap<u32, Known>,
     /// What walks went by, and when.
-    in_force: InForce,
+    pub(super) in_force: InForce,
     /// Order of use of binaries.
     clock: u64,
     counts: Counts,
@@ -134,16 +134,6 @@ impl Unwinding {
         if let Some(known) = self.processes.remove(&pid) {
             self.release_users(&known.binaries);
         }
-    }
-
-    /// Cuts a stack that was walked in the kernel by tables that did not hold any more, given what was mapped.
-    pub(super) fn check(&self, sample: &mut Sample, snapshot: &Snapshot) {
-        self.in_force.check(sample, snapshot);
-    }
-
-    /// Forgets what was in force before a time that no sample is of any more.
-    pub(super) fn forget_before(&mut self, time_ns: u64) {
-        self.in_force.forget_before(time_ns);
     }
 
     /// Forgets a process that has ended.
@@ -391,14 +381,6 @@ impl AsFd for Unwinding {
     /// Readable when rows have been made.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.maker.as_fd()
-    }
-}
-
-/// What is known of a copied stack without walking it: the frame that was interrupted.
-pub(super) fn innermost_only(copy: StackCopy) -> Sample {
-    Sample {
-        user: vec![CodeAddr::Exact(ProcAddr(copy.registers.ip))],
-        ..copy.sample
     }
 }
 

@@ -75,8 +75,7 @@ impl Resolver {
         own.or_else(|| {
             // A child that has ended before it was asked about, and has not run another program.
             let parent = slot.parent_of_unknown()?;
-            self.known_slot(parent)
-                .map_or_else(|| self.slot(parent), |slot| slot)
+            self.slot(parent)
                 .at(self.shared(), parent, time_ns, |_, _| true)
         })
     }

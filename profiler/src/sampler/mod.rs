@@ -5,6 +5,7 @@
 
 mod attach;
 mod blocks;
+mod bytes;
 mod error;
 mod features;
 mod layout;

@@ -7,6 +7,7 @@ use profiler_common::{
     SampleHeader, Stop,
 };
 
+use super::bytes::{u16_at, u32_at, u64_at};
 use super::side_band::MemoryEvent;
 use crate::addr::{CodeAddr, ProcAddr};
 
@@ -236,18 +237,6 @@ fn decode_event(kind: RecordKind, bytes: &[u8]) -> Option<Event> {
         RecordKind::Exec => Some(Event::Exec { pid, time_ns }),
         RecordKind::Exit => Some(Event::Exit { pid, time_ns }),
     }
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::event::Timespec;
 use rustix::event::epoll;
 
+use super::bytes::{u16_at, u32_at, u64_at};
 use super::perf_ring::PerfRing;
 use crate::addr::{FileOffset, ProcAddr};
 
@@ -224,18 +225,6 @@ fn new_mapping(body: &[u8]) -> Option<NewMapping> {
         shared: u32_at(body, 60)? & SHARED != 0,
         path: path[..end].to_vec(),
     })
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
 #[cfg(test)]
