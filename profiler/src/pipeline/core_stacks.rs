@@ -187,10 +187,12 @@ impl CoreStacks {
     }
 }
 
+/// A trampoline was not called, and neither was what it returns to.
 fn trampolines(stack: &Stack) -> Vec<usize> {
-    let called = stack.frames.iter().skip(1).enumerate();
-    called
-        .filter(|(_, address)| matches!(address, CodeAddr::Exact(_)))
+    let is_exact = |address: &CodeAddr| matches!(address, CodeAddr::Exact(_));
+    let pairs = stack.frames.windows(2).enumerate().skip(1);
+    pairs
+        .filter(|(_, pair)| pair.iter().all(is_exact))
         .map(|(index, _)| index)
         .collect()
 }

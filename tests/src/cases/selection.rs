@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
+
 use crate::harness::{
     Cgroup, Recorder, Recording, Stacks, Target, copy_program, enter, fixture, shared, skip,
 };
@@ -148,7 +150,7 @@ fn by_name() {
     copy_program(&fixture("threads-fp"), &wanted);
     let target = Target::spawn(&wanted, &["--wait", "0.6"]);
     let other = Target::spinning("spin-fp");
-    let recorder = Recorder::new(["--comm", "^wanted-", "-F", "997", "-d", "1500ms"]);
+    let recorder = Recorder::new(["--comm", "^wanted-", "-F", "997"]);
     let running = recorder.start().sampling();
     let mut target = target;
     target.begin();
@@ -164,6 +166,7 @@ fn by_name() {
     let mut later = later.unwrap();
     let report = target.finish();
     later.wait().unwrap();
+    running.signal(Signal::INT);
     let recording = running.finish();
     other.stop();
     let all = profile_of(&recording);
