@@ -60,6 +60,8 @@ stops! {
     FramePointerBroken = 11, "broken frame pointer";
     /// The kernel's own frame-pointer walk ended; it cannot tell an outermost frame from a broken chain.
     KernelWalkEnd = 12, "end of the kernel's walk";
+    /// Something else was mapped at the address since the tables were made that the walk went by; user space says so.
+    MappedAnew = 13, "mapped anew a moment before";
 }
 
 impl Stop {

@@ -38,6 +38,7 @@ const SPIN: &[&str] = &["spin.c", "target.h"];
 const THREADS: &[&str] = &["threads.c", "target.h"];
 const KERNELWORK: &[&str] = &["kernelwork.c", "target.h"];
 const LATE_DLOPEN: &[&str] = &["late_dlopen.c", "target.h"];
+const SWAP_LIBS: &[&str] = &["swap_libs.c", "target.h"];
 const LATE_LIB: &[&str] = &["late_lib.c", "target.h"];
 const JIT: &[&str] = &["jit.c", "target.h"];
 const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
@@ -101,6 +102,10 @@ const VARIANTS: &[Variant] = &[
         LATE_LIB,
         "-g -shared -fPIC -fno-omit-frame-pointer -DFRAME_POINTERS",
     ),
+    // Loaded by swap_libs, which keep no frame pointers: only their own rows lead out of them.
+    c("first_lib.so", LATE_LIB, "-g -shared -fPIC -DFIRST"),
+    c("second_lib.so", LATE_LIB, "-g -shared -fPIC -DSECOND"),
+    c("swap_libs", SWAP_LIBS, "-g"),
     c("late_dlopen", LATE_DLOPEN, "-g"),
     c("late_dlopen-fp", LATE_DLOPEN, "-g"),
     c("jit-fp", JIT, "-g"),

@@ -23,15 +23,19 @@ pub struct BinaryCache {
 #[derive(Debug, Default)]
 struct Entries {
     by_id: HashMap<FileId, Entry>,
-    /// The newest binary of each device and inode.
+    /// The newest binary of each device and inode, as `stat` names them and as `/proc/PID/maps` does: some file systems
+    /// (btrfs, overlayfs) have two numbers for one device.
     by_inode: HashMap<(u64, u64), FileId>,
     clock: u64,
+    evicted: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     binary: Arc<Binary>,
     last_used: u64,
+    /// The other name of its device and inode.
+    alias: Option<(u64, u64)>,
 }
 
 impl BinaryCache {
@@ -77,6 +81,26 @@ impl BinaryCache {
         (now == binary.id()).then_some(binary)
     }
 
+    /// The same binary is known by another device and inode as well.
+    pub(crate) fn learn_alias(&self, binary: &Binary, device: u64, inode: u64) {
+        let (id, alias) = (binary.id(), (device, inode));
+        if (id.device, id.inode) == alias {
+            return;
+        }
+        let mut entries = self.lock();
+        if let Some(entry) = entries.by_id.get_mut(&id)
+            && let Some(old) = entry.alias.replace(alias).filter(|old| *old != alias)
+        {
+            entries.forget_inode(old, id);
+        }
+        entries.by_inode.insert(alias, id);
+    }
+
+    /// How many binaries were closed to make room for others.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.lock().evicted
+    }
+
     /// How many binaries are held.
     pub fn len(&self) -> usize {
         self.lock().by_id.len()
@@ -114,6 +138,7 @@ impl Entries {
         let entry = Entry {
             binary: Arc::clone(binary),
             last_used: self.clock,
+            alias: None,
         };
         self.by_id.insert(id, entry);
         self.by_inode.insert((id.device, id.inode), id);
@@ -130,12 +155,19 @@ impl Entries {
         if excess > 0 {
             unused.sort_unstable();
             for (_, id) in &unused[..excess] {
-                self.by_id.remove(id);
-                let inode = (id.device, id.inode);
-                if self.by_inode.get(&inode) == Some(id) {
-                    self.by_inode.remove(&inode);
+                let entry = self.by_id.remove(id);
+                self.evicted += 1;
+                self.forget_inode((id.device, id.inode), *id);
+                if let Some(alias) = entry.and_then(|entry| entry.alias) {
+                    self.forget_inode(alias, *id);
                 }
             }
+        }
+    }
+
+    fn forget_inode(&mut self, inode: (u64, u64), id: FileId) {
+        if self.by_inode.get(&inode) == Some(&id) {
+            self.by_inode.remove(&inode);
         }
     }
 }

@@ -46,10 +46,11 @@ fn text(summary: &Summary, written: &Written<'_>) -> String {
         0 => "lost     none".to_owned(),
         lost => format!("lost     {lost}: {}", reasons(&summary.lost_by_reason())),
     });
-    if summary.losses.events > 0 || summary.losses.children_not_followed > 0 {
+    let losses = &summary.losses;
+    if losses.events + losses.memory_events + losses.children_not_followed > 0 {
         lines.push(format!(
-            "         {} process events, {} children not followed",
-            summary.losses.events, summary.losses.children_not_followed
+            "         {} process events, {} news of mappings, {} children not followed",
+            losses.events, losses.memory_events, losses.children_not_followed
         ));
     }
     lines.push(match summary.cut_by_reason() {
@@ -156,6 +157,7 @@ fn json(summary: &Summary, written: &Written<'_>) -> serde_json::Value {
         "gone_processes": summary.gone_processes,
         "lost": by_reason(summary.lost_by_reason()),
         "lost_events": summary.losses.events,
+        "lost_memory_events": summary.losses.memory_events,
         "children_not_followed": summary.losses.children_not_followed,
         "stacks_copied": summary.copied,
         "stacks_cut": by_reason(summary.cut_by_reason()),

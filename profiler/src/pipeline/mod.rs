@@ -8,6 +8,7 @@
 mod copies;
 mod core_stacks;
 mod descriptors;
+mod in_force;
 mod label_text;
 mod labelling;
 mod processes;
@@ -45,6 +46,10 @@ const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tab
 /// How often the ring is read when nothing wakes the reader.
 const READ_EVERY: Duration = Duration::from_millis(100);
 
+/// How long what was mapped before is kept, in nanoseconds: as long as the walk that an interrupted virtual machine was in
+/// when a sample was late.
+const LATEST: u64 = 1_000_000_000;
+
 /// A recording that is going on.
 pub(crate) struct Recording {
     config: Config,
@@ -58,6 +63,8 @@ pub(crate) struct Recording {
     roots: Roots,
     started: Instant,
     started_at: SystemTime,
+    /// When what no sample needs was forgotten last, in nanoseconds of `CLOCK_MONOTONIC`.
+    forgot_at: u64,
 }
 
 /// Why sampling ended.
@@ -122,6 +129,9 @@ impl Recording {
             bpf_log: config.bpf_log,
         })?;
         let mut processes = Processes::new(config.labels);
+        if sampler.tells_of_memory() {
+            processes.follow_events();
+        }
         let mut unwinding = Unwinding::new(sampler.walks_by_tables())
             .context("failed to prepare for making unwind rows")?;
         let mut aggregate = Aggregate::default();
@@ -163,6 +173,7 @@ impl Recording {
             roots,
             started,
             started_at,
+            forgot_at: 0,
         })
     }
 
@@ -190,7 +201,7 @@ impl Recording {
         };
         self.sampler.detach()?;
         self.summary.elapsed = self.started.elapsed();
-        while self.read_ring() > 0 {}
+        while !self.read_ring() {}
         self.unwinding.wait(self.sampler.tables());
         self.walk_copies(true);
         if let Some(time_ns) = self.summary.first_sample_ns {
@@ -246,6 +257,9 @@ impl Recording {
             PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.unwinding.as_fd(), PollFlags::IN),
         ];
+        let side_band = self.sampler.side_band_fd();
+        fds.extend(side_band.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let others = fds.len();
         fds.extend(self.roots.poll_fds());
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -253,44 +267,62 @@ impl Recording {
         }
         let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
-        self.roots.forget_ended(&readable[3..]);
+        self.roots.forget_ended(&readable[others..]);
         Ok(Woken { stop: readable[0] })
     }
 
-    fn read_ring(&mut self) -> usize {
+    /// Takes in what waits to be read, and tells whether that was all.
+    fn read_ring(&mut self) -> bool {
         let Self {
             sampler,
             processes,
             unwinding,
+            copies,
             walk_checks,
             aggregate,
             summary,
             config,
             ..
         } = self;
-        let mut copies: Vec<StackCopy> = Vec::new();
-        let seen = sampler.drain(|event| match event {
-            Event::Sample(sample) => {
+        let read_from = monotonic_ns();
+        let drained = sampler.drain(|event| match without_old_stack(event, processes) {
+            Event::WalkCheck(copy) => walk_checks.copied(copy),
+            Event::Sample(mut sample) => {
                 if config.check_walks {
                     walk_checks.walked(&sample);
                 }
-                count(&sample, processes, aggregate, summary);
-            }
-            Event::WalkCheck(copy) => walk_checks.copied(copy),
-            Event::StackCopy(copy) => {
-                processes.heard_of(&copy);
-                copies.push(copy);
-            }
-            Event::Fork { parent, child } => processes.forked(parent, child),
-            Event::Exec { pid } => {
-                // With the memory of the program before goes what its copied stacks could be walked by.
-                for copy in copies.extract_if(.., |copy| copy.sample.pid == pid) {
-                    let sample = unwinding::innermost_only(copy);
-                    count(&sample, processes, aggregate, summary);
+                let snapshot = processes.snapshot_for(&sample);
+                if let Some(snapshot) = &snapshot {
+                    unwinding.check(&mut sample, snapshot);
                 }
-                processes.executed(pid, aggregate);
+                summary.count(&sample);
+                processes.locate_in(&sample, snapshot.as_deref(), aggregate);
             }
-            Event::Exit { pid } => processes.thread_ended(pid),
+            Event::StackCopy(copy) => {
+                let snapshot = processes.snapshot_of_copy(&copy);
+                if let Some(snapshot) = &snapshot {
+                    unwinding.ask_for(snapshot);
+                }
+                copies.push(Waiting {
+                    copy,
+                    snapshot,
+                    again: false,
+                });
+            }
+            Event::Fork {
+                parent,
+                child,
+                time_ns,
+            } => {
+                processes.forked(parent, child, time_ns);
+                unwinding.forked(parent, child, time_ns);
+            }
+            Event::Exec { pid, time_ns } => {
+                processes.executed(pid, aggregate);
+                unwinding.executed(pid, time_ns);
+            }
+            Event::Exit { pid, .. } => processes.thread_ended(pid),
+            Event::Memory(event) => processes.memory_changed(event),
         });
         let tables = sampler.tables();
         walk_checks.compare(|copy, memory| {
@@ -302,20 +334,25 @@ impl Recording {
                 unwinding.update(pid, &snapshot, sampler.tables());
             }
         }
-        for copy in copies {
-            let snapshot = processes.snapshot(copy.sample.pid);
-            self.copies.push(Waiting {
-                copy,
-                snapshot,
-                again: false,
-            });
-        }
         self.walk_copies(false);
+        if drained.is_empty {
+            self.forget(read_from);
+        }
+        drained.is_empty
+    }
+
+    /// Forgets what no sample needs any more, when all that were taken by a time have been read.
+    fn forget(&mut self, read_from: u64) {
         for pid in self.processes.take_ended() {
             self.sampler.remove_target(pid);
             self.unwinding.remove(pid, self.sampler.tables());
         }
-        seen
+        if read_from.saturating_sub(self.forgot_at) > LATEST {
+            self.forgot_at = read_from;
+            let latest = read_from.saturating_sub(LATEST);
+            self.processes.forget_before(latest);
+            self.unwinding.forget_before(latest);
+        }
     }
 
     /// Walks the copied stacks whose rows are there; at the end all of them.
@@ -338,16 +375,17 @@ impl Recording {
             } = waiting
             else {
                 let sample = unwinding::innermost_only(waiting.copy);
-                count(&sample, processes, aggregate, summary);
+                summary.count(&sample);
+                processes.locate_in(&sample, None, aggregate);
                 continue;
             };
-            let pid = copy.sample.pid;
+            let (pid, time_ns) = (copy.sample.pid, copy.sample.time_ns);
             let stack = unwinding.walk(&copy, &snapshot, sampler.tables());
             if stack.stop == Stop::NoMapping
                 && !again
-                && let Some(now) = processes.look_again(pid, &snapshot)
+                && let Some(now) = processes.look_again(pid, time_ns, &snapshot)
             {
-                unwinding.update(pid, &now, sampler.tables());
+                unwinding.ask_for(&now);
                 copies.push(Waiting {
                     copy,
                     snapshot: Some(now),
@@ -376,18 +414,40 @@ impl Recording {
     }
 }
 
-/// Counts a sample with its frames located.
-fn count(
-    sample: &Sample,
-    processes: &mut Processes,
-    aggregate: &mut Aggregate,
-    summary: &mut Summary,
-) {
-    summary.count(sample);
-    processes.locate(sample, aggregate);
+/// Leaves only the kernel's frames of a task that had given up its memory, in the midst of an exec or of its end: its
+/// registers still speak of a stack that is not there any more.
+fn without_old_stack(event: Event, processes: &Processes) -> Event {
+    let (sample, is_unreadable) = match &event {
+        Event::Sample(sample) => (
+            sample,
+            sample.user.len() == 1 && sample.stop == Stop::ReadFailed,
+        ),
+        Event::StackCopy(copy) => (&copy.sample, copy.stack.is_empty()),
+        _ => return event,
+    };
+    let in_kernel = !sample.kernel.is_empty();
+    if !(in_kernel && is_unreadable || processes.is_in_exec(sample)) {
+        return event;
+    }
+    match event {
+        Event::Sample(sample) | Event::StackCopy(StackCopy { sample, .. }) => {
+            Event::Sample(Sample {
+                user: Vec::new(),
+                stop: Stop::NoUserStack,
+                ..sample
+            })
+        }
+        other => other,
+    }
 }
 
 /// What ended a wait.
 struct Woken {
     stop: bool,
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+fn monotonic_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -2,6 +2,9 @@
 //! fork, exec and exit.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +14,8 @@ use super::labelling::Labelling;
 use crate::addr::ProcAddr;
 use crate::aggregate::{Aggregate, Frame};
 use crate::labels::LabelSet;
-use crate::process::{ProcFs, Resolver, Snapshot};
-use crate::sampler::{Sample, StackCopy};
+use crate::process::{Device, MapsLine, Permissions, ProcFs, Resolver, Snapshot};
+use crate::sampler::{MemoryChange, MemoryEvent, NewMapping, Sample, StackCopy};
 
 /// How long a process's mappings are taken for complete although the address of a caller is in none of them. Stacks
 /// walked by frame pointers have junk in them, and junk must not cause the maps to be read for each sample. The
@@ -20,6 +23,11 @@ use crate::sampler::{Sample, StackCopy};
 const TRUST: Duration = Duration::from_secs(1);
 /// The least time between two such reads of one process's mappings.
 const SHORTEST_TRUST: Duration = Duration::from_millis(1);
+/// How long an exec may take before the news of its end is taken for lost, in nanoseconds.
+const LONGEST_EXEC: u64 = 100_000_000;
+/// How often it is looked whether a process has ended one of whose threads has: the process may go on, and an end that is
+/// told may take its time.
+const TRIES: u8 = 20;
 /// The upper half of the address space is the kernel's, but for `[vsyscall]`, which is a mapping.
 const FIRST_KERNEL_ADDRESS: u64 = 1 << 63;
 
@@ -31,7 +39,11 @@ pub(super) struct Processes {
     procfs: ProcFs,
     known: HashMap<u32, Known>,
     roots: HashSet<u32>,
+    /// Whether everything that changes the memory of processes is told.
+    told: bool,
+    /// Processes of which a thread has ended: heard of since the ring was read last, and before that.
     ended: Vec<u32>,
+    ending: HashMap<u32, u8>,
     /// Processes whose mappings may have changed since the last [`take_touched`](Self::take_touched).
     touched: HashSet<u32>,
     sampled: u64,
@@ -40,18 +52,15 @@ pub(super) struct Processes {
     broken_stacks: u64,
 }
 
-/// What is known of one process.
+/// What is known of one process besides its mappings.
 #[derive(Debug, Default)]
 struct Known {
     sampled: bool,
-    /// What it has mapped, kept until an exec is heard of: samples are looked at up to a tenth of a second late, when the
-    /// process may already run another program.
-    snapshot: Option<Arc<Snapshot>>,
     /// When its mappings were read again for the first time since the process runs this program.
     first_refreshed_at: Option<Instant>,
     refreshed_at: Option<Instant>,
-    /// What the parent had mapped at the fork: all that is left of a child that ended before it was asked.
-    inherited: Option<Arc<Snapshot>>,
+    /// When it gave up its memory for that of another program, until that is heard to run.
+    exec_began: Option<u64>,
 }
 
 impl Known {
@@ -77,7 +86,9 @@ impl Processes {
             procfs: ProcFs::default(),
             known: HashMap::new(),
             roots: HashSet::new(),
+            told: false,
             ended: Vec::new(),
+            ending: HashMap::new(),
             touched: HashSet::new(),
             sampled: 0,
             gone: 0,
@@ -88,6 +99,12 @@ impl Processes {
     /// A process that was asked for: its main binary is the profile's.
     pub(super) fn add_root(&mut self, pid: u32) {
         self.roots.insert(pid);
+    }
+
+    /// The sampler tells of everything that changes the memory of processes.
+    pub(super) fn follow_events(&mut self) {
+        self.resolver.follow_events();
+        self.told = true;
     }
 
     /// Reads the mappings of a process that was asked for, whether it will give samples or not.
@@ -101,11 +118,24 @@ impl Processes {
         Some(snapshot)
     }
 
-    /// Locates the frames of a sample with what is mapped now, and counts it.
-    pub(super) fn locate(&mut self, sample: &Sample, aggregate: &mut Aggregate) {
-        let snapshot = self.snapshot_for(sample);
-        self.touched.insert(sample.pid);
-        self.locate_in(sample, snapshot.as_deref(), aggregate);
+    /// The memory of a process has changed.
+    pub(super) fn memory_changed(&mut self, event: MemoryEvent) {
+        let MemoryEvent {
+            pid,
+            time_ns,
+            change,
+        } = event;
+        match change {
+            MemoryChange::Mapped(mapping) => self.resolver.mapped(pid, time_ns, line(mapping)),
+            MemoryChange::Copied { parent } => self.resolver.forked(parent, pid, time_ns),
+            MemoryChange::Executed => {
+                self.resolver.executed(pid, time_ns);
+                let known = self.known.entry(pid).or_default();
+                known.exec_began.get_or_insert(time_ns);
+            }
+            MemoryChange::ThreadEnded => self.ended.push(pid),
+            MemoryChange::Lost(_) => self.resolver.missed_events(),
+        }
     }
 
     /// Locates the frames of a sample with what was mapped then, as far as that is known, and counts it.
@@ -150,21 +180,24 @@ impl Processes {
     }
 
     /// A process has a new child, which begins with a copy of its memory.
-    pub(super) fn forked(&mut self, parent: u32, child: u32) {
-        let inherited = self.snapshot(parent);
+    pub(super) fn forked(&mut self, parent: u32, child: u32, time_ns: u64) {
+        if !self.told {
+            self.snapshot(parent);
+            self.resolver.forked(parent, child, time_ns);
+        }
         self.touched.insert(child);
-        self.known.insert(
-            child,
-            Known {
-                inherited,
-                ..Known::default()
-            },
-        );
+        let known = self.known.entry(child).or_default();
+        *known = Known {
+            exec_began: known.exec_began,
+            ..Known::default()
+        };
     }
 
     /// A process runs another program: nothing that was known of its memory holds any more.
     pub(super) fn executed(&mut self, pid: u32, aggregate: &mut Aggregate) {
-        self.resolver.invalidate(pid);
+        if !self.told {
+            self.resolver.invalidate(pid);
+        }
         self.labelling.forget(pid);
         if let Some(known) = self.known.get_mut(&pid) {
             *known = Known {
@@ -173,36 +206,55 @@ impl Processes {
             };
         }
         if self.roots.contains(&pid) {
+            // What is told of the program does not tell that it was started by a loader that was named.
+            self.resolver.refresh(pid);
             self.read_root(pid, aggregate);
         }
     }
 
-    /// A sample whose stack is yet to be walked: looks whether something was mapped since the process was last
-    /// looked at.
-    pub(super) fn heard_of(&mut self, copy: &StackCopy) {
-        let pid = copy.sample.pid;
+    /// Whether a process was about to run another program: its registers were still those of the program before, and the
+    /// memory that they speak of was gone.
+    pub(super) fn is_in_exec(&self, sample: &Sample) -> bool {
+        let began = self
+            .known
+            .get(&sample.pid)
+            .and_then(|known| known.exec_began);
+        let since = began.and_then(|began| sample.time_ns.checked_sub(began));
+        since.is_some_and(|since| since < LONGEST_EXEC)
+    }
+
+    /// What was mapped when a stack was copied, looked for again if that does not explain it.
+    pub(super) fn snapshot_of_copy(&mut self, copy: &StackCopy) -> Option<Arc<Snapshot>> {
+        let sample = &copy.sample;
+        let (pid, time_ns) = (sample.pid, sample.time_ns);
         self.touched.insert(pid);
-        let Some(snapshot) = self.snapshot(pid) else {
-            return;
-        };
+        let snapshot = self.resolver.snapshot_at(pid, time_ns);
+        let snapshot = snapshot.filter(|snapshot| !snapshot.mappings().is_empty())?;
         if !snapshot.contains(ProcAddr(copy.registers.ip)) {
-            self.refresh(pid);
-        } else if copy.sample.stop == Stop::NoMapping {
-            self.look_again(pid, &snapshot);
+            self.refresh(pid, time_ns)
+        } else if sample.stop == Stop::NoMapping && !self.told {
+            self.look_again(pid, time_ns, &snapshot).or(Some(snapshot))
+        } else {
+            Some(snapshot)
         }
     }
 
-    /// What the same program has mapped by now, if that is not what it had when a walk met an unknown address.
-    pub(super) fn look_again(&mut self, pid: u32, then: &Snapshot) -> Option<Arc<Snapshot>> {
-        let now = self.snapshot(pid)?;
+    /// What the same program had mapped in truth, if that is not what it was known to have when a walk met an unknown
+    /// address.
+    pub(super) fn look_again(
+        &mut self,
+        pid: u32,
+        time_ns: u64,
+        then: &Arc<Snapshot>,
+    ) -> Option<Arc<Snapshot>> {
         let known = self.known.entry(pid).or_default();
-        let now = if std::ptr::eq(&*now, then) && known.is_out_of_date(TRUST) {
-            self.refresh(pid)?
+        let now = if known.is_out_of_date(TRUST) {
+            self.refresh(pid, time_ns)?
         } else {
-            now
+            self.resolver.snapshot_at(pid, time_ns)?
         };
         let main = |snapshot: &Snapshot| Some(snapshot.main()?.binary()?.id());
-        (!std::ptr::eq(&*now, then) && main(&now) == main(then)).then_some(now)
+        (!Arc::ptr_eq(&now, then) && main(&now) == main(then)).then_some(now)
     }
 
     /// The processes that were heard of since the last call.
@@ -212,25 +264,36 @@ impl Processes {
 
     /// A thread has ended, and perhaps its process with it.
     pub(super) fn thread_ended(&mut self, pid: u32) {
-        if self.known.contains_key(&pid) {
-            self.ended.push(pid);
-        }
+        self.ended.push(pid);
     }
 
-    /// Forgets the processes that have ended, and tells which.
+    /// Forgets the processes that had ended when this was called last, all of whose samples have been read since, and
+    /// tells which.
     pub(super) fn take_ended(&mut self) -> Vec<u32> {
-        self.ended.sort_unstable();
-        self.ended.dedup();
-        let (gone, still_there) = std::mem::take(&mut self.ended)
-            .into_iter()
-            .partition(|pid| self.procfs.has_ended(*pid));
-        self.ended = still_there;
+        let procfs = &self.procfs;
+        let mut gone = Vec::new();
+        self.ending.retain(|pid, tries| {
+            let has_ended = procfs.has_ended(*pid);
+            if has_ended {
+                gone.push(*pid);
+            }
+            *tries -= 1;
+            !has_ended && *tries > 0
+        });
+        for pid in self.ended.drain(..) {
+            self.ending.insert(pid, TRIES);
+        }
         for pid in &gone {
             self.known.remove(pid);
             self.resolver.invalidate(*pid);
             self.labelling.forget(*pid);
         }
         gone
+    }
+
+    /// Forgets what was mapped before a time that no sample is of any more.
+    pub(super) fn forget_before(&mut self, time_ns: u64) {
+        self.resolver.forget_before(time_ns);
     }
 
     /// How many processes gave samples.
@@ -267,6 +330,19 @@ impl Processes {
                 stats.malformed_lines
             ));
         }
+        if stats.resynchronized > 0 {
+            notes.push(format!(
+                "the kernel lost news of what processes have mapped; {} times all were read again",
+                stats.resynchronized
+            ));
+        }
+        if stats.binaries_evicted + stats.forgotten > 0 {
+            log::debug!(
+                "{} binaries were closed and {} processes forgotten to make room for others",
+                stats.binaries_evicted,
+                stats.forgotten
+            );
+        }
         if stats.unreadable > 0 {
             notes.push(format!(
                 "mappings could not be read {} times, so those frames have no names; \
@@ -278,42 +354,60 @@ impl Processes {
     }
 
     /// The mappings to look a sample's addresses up in; read again when they do not explain the sample.
-    fn snapshot_for(&mut self, sample: &Sample) -> Option<Arc<Snapshot>> {
-        let pid = sample.pid;
-        let snapshot = self.snapshot(pid);
+    pub(super) fn snapshot_for(&mut self, sample: &Sample) -> Option<Arc<Snapshot>> {
+        let (pid, time_ns) = (sample.pid, sample.time_ns);
+        self.touched.insert(pid);
+        let snapshot = self
+            .resolver
+            .snapshot_for(pid, time_ns, |start, limit| {
+                let mut addresses = sample.user.iter().map(|address| address.lookup());
+                addresses.any(|address| start <= address && address < limit)
+            })
+            // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
+            .filter(|snapshot| !snapshot.mappings().is_empty())?;
         let known = self.known.entry(pid).or_default();
-        let trust = trust(snapshot.as_deref()?, sample);
+        let trust = trust(&snapshot, sample);
         if trust.is_some_and(|trust| known.is_out_of_date(trust)) {
-            self.refresh(pid)
+            self.refresh(pid, time_ns)
         } else {
-            snapshot
+            Some(snapshot)
         }
     }
 
-    /// Reads the mappings of a process again.
-    fn refresh(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
-        let before = self.snapshot(pid);
+    /// Reads the mappings of a process again, and tells which it had at a time.
+    fn refresh(&mut self, pid: u32, time_ns: u64) -> Option<Arc<Snapshot>> {
         let known = self.known.entry(pid).or_default();
         let now = Instant::now();
         known.first_refreshed_at.get_or_insert(now);
         known.refreshed_at = Some(now);
-        // The process may be gone by now; what was known of it then is still better than nothing.
-        let new = self.resolver.refresh(pid);
-        known.snapshot = new.filter(|new| !new.mappings().is_empty()).or(before);
-        known.snapshot.clone()
+        self.resolver.refresh(pid);
+        self.resolver.snapshot_at(pid, time_ns)
     }
 
-    /// What is mapped in a process, as far as is known.
+    /// What is mapped in a process by now, as far as is known.
     pub(super) fn snapshot(&mut self, pid: u32) -> Option<Arc<Snapshot>> {
-        let known = self.known.entry(pid).or_default();
-        if known.snapshot.is_none() {
-            // Empty for kernel threads, which have no memory, and for processes that have given theirs up.
-            known.snapshot = self
-                .resolver
-                .snapshot(pid)
-                .filter(|snapshot| !snapshot.mappings().is_empty());
-        }
-        known.snapshot.clone().or_else(|| known.inherited.clone())
+        let snapshot = self.resolver.snapshot(pid);
+        snapshot.filter(|snapshot| !snapshot.mappings().is_empty())
+    }
+}
+
+/// A mapping that was told as a line of a maps file.
+fn line(mapping: NewMapping) -> MapsLine {
+    let (major, minor) = mapping.device;
+    let (read, write) = mapping.access;
+    MapsLine {
+        start: mapping.start,
+        limit: mapping.limit,
+        permissions: Permissions {
+            read,
+            write,
+            execute: true,
+            shared: mapping.shared,
+        },
+        offset: mapping.offset,
+        device: Device { major, minor },
+        inode: mapping.inode,
+        path: PathBuf::from(OsString::from_vec(mapping.path)).into(),
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use profiler_common::{MAX_USER_FRAMES, MappingRun, Memory, Registers, Rule, Stop};
 
+use super::in_force::InForce;
 use super::row_maker::{Made, RowMaker};
-use super::runs;
+use super::{monotonic_ns, runs};
 use crate::addr::{CodeAddr, ProcAddr};
 use crate::binary::{Binary, FileId};
 use crate::process::Snapshot;
@@ -28,6 +29,8 @@ pub(super) struct Unwinding {
     maker: RowMaker,
     binaries: HashMap<FileId, Loaded>,
     processes: HashMap<u32, Known>,
+    /// What walks went by, and when.
+    in_force: InForce,
     /// Order of use of binaries.
     clock: u64,
     counts: Counts,
@@ -87,6 +90,7 @@ impl Unwinding {
             maker: RowMaker::new()?,
             binaries: HashMap::new(),
             processes: HashMap::new(),
+            in_force: InForce::default(),
             clock: 0,
             counts: Counts::default(),
         })
@@ -110,8 +114,41 @@ impl Unwinding {
         self.publish_process(pid, tables);
     }
 
+    /// Has the rows made of all that is mapped in a snapshot, for walks of copied stacks.
+    pub(super) fn ask_for(&mut self, snapshot: &Snapshot) {
+        if self.wanted {
+            let binaries = self.use_binaries(snapshot);
+            self.release_users(&binaries);
+        }
+    }
+
+    /// A child goes by its parent's tables from its first moment on.
+    pub(super) fn forked(&mut self, parent: u32, child: u32, time_ns: u64) {
+        self.in_force.copy(parent, child, time_ns);
+    }
+
+    /// The kernel side has forgotten the tables of a process, which runs another program.
+    pub(super) fn executed(&mut self, pid: u32, time_ns: u64) {
+        self.in_force.set(pid, time_ns, None);
+        // Perhaps what was published since was made of the old program.
+        if let Some(known) = self.processes.remove(&pid) {
+            self.release_users(&known.binaries);
+        }
+    }
+
+    /// Cuts a stack that was walked in the kernel by tables that did not hold any more, given what was mapped.
+    pub(super) fn check(&self, sample: &mut Sample, snapshot: &Snapshot) {
+        self.in_force.check(sample, snapshot);
+    }
+
+    /// Forgets what was in force before a time that no sample is of any more.
+    pub(super) fn forget_before(&mut self, time_ns: u64) {
+        self.in_force.forget_before(time_ns);
+    }
+
     /// Forgets a process that has ended.
     pub(super) fn remove(&mut self, pid: u32, tables: &mut Tables) {
+        self.in_force.remove(pid);
         if let Some(known) = self.processes.remove(&pid) {
             tables.remove_process(pid);
             self.release_users(&known.binaries);
@@ -290,6 +327,9 @@ impl Unwinding {
         if let Err(error) = result {
             log::debug!("process {pid} is walked by frame pointers only: {error}");
             self.counts.full += 1;
+        } else {
+            let snapshot = Arc::clone(&known.snapshot);
+            self.in_force.set(pid, monotonic_ns(), Some(snapshot));
         }
     }
 

@@ -32,12 +32,12 @@ impl Resolver {
     pub fn address_space(&self, pid: u32) -> Result<Option<AddressSpace>, ProcessError> {
         let shared = &self.shared;
         let read = ProcDir::open(&shared.proc_root, pid).and_then(|mut directory| {
-            let (source, maps) = read_maps(shared, pid, &mut directory)?;
+            let (source, maps) = read_maps(shared, pid, None, &mut directory)?;
             let auxv = directory.auxv().unwrap_or_default();
             let main = main_file(&directory, &maps.lines, &auxv);
             Ok(AddressSpace {
                 pid,
-                start_time: source.start_time,
+                start_time: directory.start_time(),
                 mappings: layout::lines(&maps.lines, main, &directory, &source),
             })
         });

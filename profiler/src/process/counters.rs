@@ -23,6 +23,12 @@ pub struct ResolverStats {
     pub not_opened: u64,
     /// How often a `map_files` link was refused for want of rights.
     pub map_files_denied: u64,
+    /// How often all processes had to be read again, because events were lost.
+    pub resynchronized: u64,
+    /// Processes that were forgotten to make room for others.
+    pub forgotten: u64,
+    /// Binaries that were closed to make room for others; they are opened again when they are met again.
+    pub binaries_evicted: u64,
 }
 
 /// Something that makes results worse and that a user can do something about.
@@ -56,6 +62,8 @@ pub(super) struct Counters {
     pub(super) opened: AtomicU64,
     pub(super) not_opened: AtomicU64,
     pub(super) map_files_denied: AtomicU64,
+    pub(super) resynchronized: AtomicU64,
+    pub(super) forgotten: AtomicU64,
 }
 
 impl Counters {
@@ -70,6 +78,9 @@ impl Counters {
             opened: read(&self.opened),
             not_opened: read(&self.not_opened),
             map_files_denied: read(&self.map_files_denied),
+            resynchronized: read(&self.resynchronized),
+            forgotten: read(&self.forgotten),
+            binaries_evicted: 0,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, fstat, statat};
+use rustix::fs::{AtFlags, Stat, fstat, statat};
 use rustix::io::Errno;
 
 use super::kind::MappingKind;
@@ -90,15 +90,27 @@ fn open_below_root(directory: &ProcDir, mapping: &Mapping) -> Result<File, OpenE
 }
 
 /// Opens the file of a process that has ended, or is about to and has given up its memory, by its path in this
-/// process's own view, if the mapped file is there. Most programs that live for milliseconds are seen alive too late to
-/// be asked, and lie where everybody finds them.
-pub(super) fn open_left_behind(mapping: &Mapping) -> Option<File> {
+/// process's own view or in its parent's, if the mapped file is there. Most programs that live for milliseconds are seen
+/// alive too late to be asked, and lie where everybody finds them; those of a container are found as the shell in it does.
+pub(super) fn open_left_behind(
+    mapping: &Mapping,
+    proc_root: &Path,
+    parent: Option<u32>,
+) -> Option<File> {
     if mapping.kind != MappingKind::File || mapping.deleted {
         return None;
     }
-    let (file, stat) = open_regular(&mapping.path).ok()?;
-    let is_mapped = (Device::of(stat.st_dev), stat.st_ino) == (mapping.device, mapping.inode);
-    is_mapped.then_some(file)
+    let is_mapped =
+        |stat: &Stat| (Device::of(stat.st_dev), stat.st_ino) == (mapping.device, mapping.inode);
+    let own = open_regular(&mapping.path).ok();
+    if let Some((file, _)) = own.filter(|(_, stat)| is_mapped(stat)) {
+        return Some(file);
+    }
+    let directory = ProcDir::open(proc_root, parent?).ok()?;
+    let found = open_regular_at(&directory, &directory.in_root(&mapping.path)).ok();
+    found
+        .filter(|(_, stat)| is_mapped(stat))
+        .map(|(file, _)| file)
 }
 
 /// Whether the file that a line shows is the one that the process finds at `path`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) vdsos: Mutex<Vec<Vdso>>,
     pub(super) counters: Counters,
     pub(super) warned: AtomicBool,
+    /// Whether changes of processes' memory are told.
+    pub(super) told: AtomicBool,
     pub(super) page_size: u64,
     /// For how long it is believed that a process is still the one that it was.
     pub(super) recheck_after: Duration,
@@ -48,7 +50,34 @@ pub(super) struct Vdso {
 pub(super) struct Source {
     pub(super) shared: Arc<Shared>,
     pub(super) pid: u32,
-    pub(super) start_time: Option<u64>,
+    pub(super) started: Started,
+    /// The process that it was forked from, if that was told.
+    pub(super) parent: Option<u32>,
+}
+
+/// When a process was started, in clock ticks since boot: what distinguishes it from others that have its id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Started {
+    /// As `/proc` says; `None` when it does not.
+    At(Option<u64>),
+    /// It was there at this time, so whoever has its id and was started later is another.
+    By(u64),
+}
+
+impl Started {
+    /// Whether a process that was started at this time by what `/proc` says is this one.
+    pub(super) fn fits(self, start_time: Option<u64>) -> bool {
+        match self {
+            Self::At(time) => time == start_time,
+            Self::By(limit) => start_time.is_none_or(|time| time <= limit),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
+    }
 }
 
 /// Who opens the binaries of a process's mappings.
@@ -133,10 +162,14 @@ impl Source {
         let file = directory
             .and_then(|directory| self.open_mapped(&directory, mapping))
             .or_else(|error| match error {
-                OpenError::Gone | OpenError::Deleted => open_left_behind(mapping).ok_or(error),
+                OpenError::Gone | OpenError::Deleted => {
+                    open_left_behind(mapping, &self.shared.proc_root, self.parent).ok_or(error)
+                }
                 error => Err(error),
             })?;
-        Ok(self.shared.binaries.get(file, &mapping.path)?)
+        let binary = self.shared.binaries.get(file, &mapping.path)?;
+        self.shared.binaries.learn_alias(&binary, device, inode);
+        Ok(binary)
     }
 
     fn open_mapped(&self, directory: &ProcDir, mapping: &Mapping) -> Result<File, OpenError> {
@@ -154,7 +187,7 @@ impl Source {
                 errno if is_gone(errno) => OpenError::Gone,
                 errno => OpenError::Binary(errno.into()),
             })?;
-        if directory.start_time() != self.start_time {
+        if !self.started.fits(directory.start_time()) {
             return Err(OpenError::Gone);
         }
         directory.choose_view();

@@ -28,7 +28,8 @@ pub(super) fn mappings<S: Opener + 'static>(
     joined
         .iter()
         .map(|joined| {
-            if let Some(mapping) = known(joined, previous) {
+            let is_main = main == Some(joined.line.file());
+            if let Some(mapping) = known(joined, is_main, previous) {
                 return Arc::clone(mapping);
             }
             Arc::new(mapping(joined, &ranges, main, directory, source))
@@ -65,7 +66,7 @@ fn mapping<S: Opener + 'static>(
     directory: Option<&ProcDir>,
     source: &Arc<S>,
 ) -> Mapping {
-    let file = (joined.line.device, joined.line.inode);
+    let file = joined.line.file();
     let siblings = match ranges.get(&file) {
         Some(ranges) => Arc::clone(ranges),
         None => Arc::from([joined.file_range()]),
@@ -129,12 +130,17 @@ fn ranges_by_file(lines: &[MapsLine], joined: &[Joined]) -> HashMap<MappedFile, 
 
 /// The mapping that was there before, if its binary has been looked for already; else it is made anew, so
 /// that it knows its file's other ranges as they are now.
-fn known<'a>(joined: &Joined, previous: &'a [Arc<Mapping>]) -> Option<&'a Arc<Mapping>> {
+fn known<'a>(
+    joined: &Joined,
+    is_main: bool,
+    previous: &'a [Arc<Mapping>],
+) -> Option<&'a Arc<Mapping>> {
     let at = previous
         .binary_search_by_key(&joined.start, |mapping| mapping.start)
         .ok()?;
     let mapping = &previous[at];
     let same = mapping.is_settled()
+        && mapping.is_main == is_main
         && (mapping.limit, mapping.offset, mapping.kind)
             == (joined.limit, joined.offset, joined.kind)
         && (mapping.device, mapping.inode) == (joined.line.device, joined.line.inode)

@@ -184,6 +184,12 @@ impl Mapping {
         .unwrap_or(self.path.as_os_str())
     }
 
+    /// Whether both show the same byte of the same file at an address.
+    pub(super) fn shows_same_as(&self, other: &Self, address: ProcAddr) -> bool {
+        (self.device, self.inode, self.kind) == (other.device, other.inode, other.kind)
+            && self.file_offset(address) == other.file_offset(address)
+    }
+
     pub(super) fn file_range(&self) -> FileRange {
         FileRange {
             start: self.start,

@@ -48,6 +48,11 @@ pub struct Device {
 }
 
 impl MapsLine {
+    /// The file that is mapped.
+    pub(super) fn file(&self) -> (Device, u64) {
+        (self.device, self.inode)
+    }
+
     /// Whether both lines show the same file.
     pub(super) fn same_file(&self, other: &Self) -> bool {
         (self.device, self.inode, &self.path) == (other.device, other.inode, &other.path)

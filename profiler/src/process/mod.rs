@@ -4,7 +4,7 @@
 //! process, lazily, and opens a mapped file when an address in it is first asked for, so that the file can
 //! still be read when the process has gone and its name means something else. It follows the process in
 //! time as far as it is told: see [`Resolver::invalidate`], [`Resolver::invalidate_addr`] and
-//! [`Resolver::replace`].
+//! [`Resolver::replace`]; whoever tells it everything asks for times ([`Resolver::follow_events`]).
 //!
 //! Names of functions are left to [`crate::symbolize`], the content of the files to [`crate::binary`], and
 //! learning of new mappings, exec and exit to whoever samples.
@@ -49,6 +49,8 @@ mod resolver;
 mod slot;
 mod snapshot;
 mod state;
+mod timeline;
+mod told;
 
 #[cfg(test)]
 pub(crate) mod tests;

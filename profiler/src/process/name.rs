@@ -45,6 +45,12 @@ impl Name {
     }
 }
 
+/// Whether the file system has to be asked what a name means.
+pub(super) fn is_ambiguous(path: &Path) -> bool {
+    let shown = path.as_os_str().as_bytes();
+    contains(shown, NEWLINE) || shown.ends_with(DELETED)
+}
+
 /// What the creator of a memfd called it.
 pub(super) fn memfd_name(path: &Path) -> Option<&[u8]> {
     path.as_os_str().as_bytes().strip_prefix(MEMFD)

@@ -6,24 +6,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::counters::{Counters, ResolverStats, Warning};
+use super::counters::{Counters, ResolverStats, Warning, add};
 use super::image::Shared;
 use super::mapping::Mapping;
 use super::maps_line::MapsLine;
 use super::slot::Slot;
+use super::timeline::monotonic_ns;
 use super::{ProcFs, ProcessError, Snapshot};
 use crate::addr::ProcAddr;
 use crate::binary::{BinaryCache, BinaryError, BuildId, open_regular};
 
 /// As many processes are remembered at once. Whoever follows processes tells when they end, and never
 /// comes near; for others the ones that were met first are forgotten.
-const MAX_PROCESSES: usize = 8192;
+const MAX_PROCESSES: usize = 1 << 15;
 
 /// Knows the mappings of processes, each read when it is first asked about.
 ///
 /// A process is known by its id and its start time, and read anew when another has got its id or it has
 /// executed another program. That is looked after at most ten times a second; whoever learns of it earlier
-/// says so with [`Self::invalidate`].
+/// says so with [`Self::invalidate`]. Whoever hears of everything that changes memory says so with
+/// [`Self::follow_events`], and may then ask what was mapped at a time.
 ///
 /// It can be used by several threads at once.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl Resolver {
                 vdsos: Mutex::default(),
                 counters: Counters::default(),
                 warned: AtomicBool::new(false),
+                told: AtomicBool::new(false),
                 page_size: rustix::param::page_size() as u64,
                 recheck_after,
                 retry_after,
@@ -130,7 +133,10 @@ impl Resolver {
         if line.start < line.limit
             && let Some(slot) = self.known_slot(pid)
         {
-            slot.replace(&self.shared, pid, line);
+            slot.change(|state| {
+                state.mapped(&self.shared, pid, monotonic_ns(), line);
+                state.take_in_all(&self.shared, pid);
+            });
         }
     }
 
@@ -160,7 +166,10 @@ impl Resolver {
 
     /// What was done and missed so far.
     pub fn stats(&self) -> ResolverStats {
-        self.shared.counters.read()
+        ResolverStats {
+            binaries_evicted: self.shared.binaries.evicted(),
+            ..self.shared.counters.read()
+        }
     }
 
     /// Something that a user should be told, given out once.
@@ -170,7 +179,16 @@ impl Resolver {
         due.then_some(Warning::MapFilesDenied)
     }
 
-    fn known_slot(&self, pid: u32) -> Option<Arc<Slot>> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn slots(&self) -> Vec<Arc<Slot>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.values().map(Arc::clone).collect()
+    }
+
+    pub(super) fn known_slot(&self, pid: u32) -> Option<Arc<Slot>> {
         self.slots
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -178,13 +196,16 @@ impl Resolver {
             .map(Arc::clone)
     }
 
-    fn slot(&self, pid: u32) -> Arc<Slot> {
+    pub(super) fn slot(&self, pid: u32) -> Arc<Slot> {
         if let Some(slot) = self.known_slot(pid) {
             return slot;
         }
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= MAX_PROCESSES && !slots.contains_key(&pid) {
+            let before = slots.len();
             forget_some(&mut slots);
+            let forgotten = (before - slots.len()) as u64;
+            add(&self.shared.counters.forgotten, forgotten);
         }
         let slot = slots.entry(pid).or_insert_with(|| {
             let age = self.ages.fetch_add(1, Ordering::Relaxed);

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::image::Shared;
-use super::maps_line::MapsLine;
-use super::procdir::ProcDir;
 use super::state::{Known, State};
+use super::timeline::Then;
 use super::{ProcessError, Snapshot};
 use crate::addr::ProcAddr;
 
@@ -40,11 +39,61 @@ impl Slot {
         pid: u32,
     ) -> Result<Option<Arc<Snapshot>>, ProcessError> {
         let mut state = self.lock();
-        if !state.is_believed(shared.recheck_after) {
+        state.take_in_all(shared, pid);
+        if !state.is_believed(shared.is_told(), shared.recheck_after) {
             state.look_again(shared, pid)?;
             state.checked = Some(Instant::now());
         }
         Ok(state.known.snapshot())
+    }
+
+    /// What the process had mapped at a time, as [`State::at`]; read if nothing is known.
+    pub(super) fn at(
+        &self,
+        shared: &Arc<Shared>,
+        pid: u32,
+        time_ns: u64,
+        is_needed: impl Fn(ProcAddr, ProcAddr) -> bool,
+    ) -> Option<Arc<Snapshot>> {
+        let then = self.lock().at(shared, pid, time_ns, is_needed);
+        match then {
+            Then::Known(snapshot) => snapshot,
+            Then::Now => {
+                let now = self.get(shared, pid).ok().flatten();
+                // What was read may have begun after that time.
+                match self.lock().at(shared, pid, time_ns, |_, _| false) {
+                    Then::Known(snapshot) => snapshot,
+                    Then::Now => now,
+                }
+            }
+        }
+    }
+
+    /// What it had mapped at a time, if that is known without reading.
+    pub(super) fn known_at(
+        &self,
+        shared: &Shared,
+        pid: u32,
+        time_ns: u64,
+    ) -> Option<Arc<Snapshot>> {
+        match self.lock().at(shared, pid, time_ns, |_, _| true) {
+            Then::Known(snapshot) => snapshot,
+            Then::Now => None,
+        }
+    }
+
+    /// Whose copy of memory this is, if nothing else is known of it.
+    pub(super) fn parent_of_unknown(&self) -> Option<u32> {
+        let state = self.lock();
+        match state.known {
+            Known::Nothing | Known::Gone => state.history.parent,
+            Known::Snapshot(_) => None,
+        }
+    }
+
+    /// Does something with what is known.
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
     }
 
     /// Has the mappings read again at the next call of [`Self::get`], unless that was done just now.
@@ -64,18 +113,6 @@ impl Slot {
         let known = state.known.snapshot();
         if known.is_some_and(|snapshot| !snapshot.contains(address)) {
             state.stale = true;
-        }
-    }
-
-    /// Puts a new mapping over what is known.
-    pub(super) fn replace(&self, shared: &Shared, pid: u32, line: MapsLine) {
-        let mut state = self.lock();
-        if let Known::Snapshot(snapshot) = &state.known {
-            let directory = ProcDir::open(&shared.proc_root, pid)
-                .ok()
-                .filter(|directory| directory.start_time() == snapshot.start_time());
-            let replaced = snapshot.replace(line, directory.as_ref());
-            state.known = Known::Snapshot(Arc::new(replaced));
         }
     }
 

@@ -7,9 +7,10 @@ use rustix::io::Errno;
 
 use super::counters::add;
 use super::error::is_gone;
-use super::image::{Shared, Source};
+use super::image::{Shared, Source, Started};
 use super::maps::{Maps, parse_maps};
 use super::procdir::ProcDir;
+use super::timeline::{History, monotonic_ns};
 use super::{ProcessError, Snapshot};
 
 /// What is known of one process id.
@@ -22,6 +23,7 @@ pub(super) struct State {
     pub(super) checked: Option<Instant>,
     /// When the last reading ended, and how long it took.
     pub(super) read: Option<(Instant, Duration)>,
+    pub(super) history: History,
 }
 
 /// A process's mappings, or their absence.
@@ -34,11 +36,15 @@ pub(super) enum Known {
 }
 
 impl State {
-    /// Whether what is known need not be looked at again yet.
-    pub(super) fn is_believed(&self, recheck_after: Duration) -> bool {
+    /// Whether what is known need not be looked at again yet: `is_told` if changes are told.
+    pub(super) fn is_believed(&self, is_told: bool, recheck_after: Duration) -> bool {
+        let is_recent = || self.checked.is_some_and(|at| at.elapsed() < recheck_after);
         !self.stale
-            && !matches!(self.known, Known::Nothing)
-            && self.checked.is_some_and(|at| at.elapsed() < recheck_after)
+            && match self.known {
+                Known::Nothing => false,
+                Known::Gone => is_recent(),
+                Known::Snapshot(_) => is_told || is_recent(),
+            }
     }
 
     /// Makes sure that what is known is still true, and reads anew if not.
@@ -64,10 +70,12 @@ impl State {
         }
         add(&shared.counters.populates, 1);
         let began = Instant::now();
+        let read_ns = monotonic_ns();
         let read = directory.as_mut().map_or(Err(Errno::SRCH), |directory| {
             self.read(shared, pid, directory)
         });
         match read {
+            Ok(snapshot) if shared.is_told() => self.was_read(shared, pid, read_ns, snapshot),
             Ok(snapshot) => self.known = Known::Snapshot(Arc::new(snapshot)),
             Err(errno) if is_gone(errno) => {
                 add(&shared.counters.gone, 1);
@@ -91,11 +99,11 @@ impl State {
         pid: u32,
         directory: &mut ProcDir,
     ) -> rustix::io::Result<Snapshot> {
-        let (source, maps) = read_maps(shared, pid, directory)?;
+        let (source, maps) = read_maps(shared, pid, self.history.parent, directory)?;
         let previous = self
             .known
             .snapshot()
-            .filter(|previous| previous.start_time() == source.start_time);
+            .filter(|previous| previous.is_of_one_started_at(directory.start_time()));
         if maps == Maps::default() && previous.is_some() {
             return Err(Errno::SRCH);
         }
@@ -114,6 +122,7 @@ impl State {
 pub(super) fn read_maps(
     shared: &Arc<Shared>,
     pid: u32,
+    parent: Option<u32>,
     directory: &mut ProcDir,
 ) -> rustix::io::Result<(Arc<Source>, Maps)> {
     let start_time = directory.start_time();
@@ -123,7 +132,8 @@ pub(super) fn read_maps(
     let source = Source {
         shared: Arc::clone(shared),
         pid,
-        start_time,
+        started: Started::At(start_time),
+        parent,
     };
     Ok((Arc::new(source), maps))
 }

@@ -11,6 +11,7 @@ use profiler_common::{Part, Settings};
 use super::error::{self, SamplerError};
 use super::features::{self, KernelTypes};
 use super::names::{MOST_NAMES, NameFilter};
+use super::side_band::SideBand;
 use super::tables::{self, Tables};
 use super::{Sampler, SamplerOptions, Target, Targets, Unwind, attach, layout};
 
@@ -71,6 +72,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         .map(|pattern| NameFilter::new(&mut ebpf, pattern))
         .transpose()?;
     Ok(Sampler {
+        side_band: open_side_band(),
         records: take::<RingBuf<MapData>>(&mut ebpf, "RECORDS")?,
         counters: take::<PerCpuArray<MapData, u64>>(&mut ebpf, "COUNTERS")?,
         targets,
@@ -85,6 +87,15 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         _calls: calls,
         malformed: 0,
     })
+}
+
+/// Without it mappings are read from `/proc` when they are needed, so that what ends or changes quickly is missed.
+fn open_side_band() -> Option<SideBand> {
+    let cpus = aya::util::online_cpus().map_err(|(_, error)| error);
+    let side_band = cpus.and_then(|cpus| SideBand::open(&cpus));
+    side_band
+        .inspect_err(|error| log::debug!("no records of what processes map: {error}"))
+        .ok()
 }
 
 /// Enters what was asked for; a process that was asked for both whole and in part is sampled whole.

@@ -1,5 +1,5 @@
 //! Arrays of BPF maps in this process's memory, so that an element is written by a plain store and not by a system
-//! call. The only `unsafe` of the sampler.
+//! call.
 
 use std::io;
 use std::marker::PhantomData;

@@ -11,7 +11,9 @@ mod layout;
 mod load;
 mod mapped;
 mod names;
+mod perf_ring;
 mod ring;
+mod side_band;
 mod tables;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,6 +28,7 @@ use regex::bytes::Regex;
 pub(crate) use error::SamplerError;
 pub(crate) use features::max_sample_rate;
 pub(crate) use ring::{Event, Sample, StackCopy};
+pub(crate) use side_band::{MemoryChange, MemoryEvent, NewMapping};
 pub(crate) use tables::{TableError, Tables};
 
 /// Which processes are sampled.
@@ -155,6 +158,8 @@ pub(crate) struct Losses {
     pub malformed: u64,
     /// Process events (not samples) that did not fit into the ring.
     pub events: u64,
+    /// Records of mappings, forks, execs and ends that the kernel had no room for.
+    pub memory_events: u64,
     /// Children that could not be followed because the table of targets was full.
     pub children_not_followed: u64,
 }
@@ -164,6 +169,15 @@ impl Losses {
     pub(crate) fn samples(&self) -> u64 {
         self.ring_full + self.output_failed + self.malformed
     }
+}
+
+/// What one reading has brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Drained {
+    /// Records of the ring of the samples.
+    pub records: usize,
+    /// Whether nothing was left in it.
+    pub is_empty: bool,
 }
 
 /// What the kernel accounts to one BPF program, when `kernel.bpf_stats_enabled` is 1.
@@ -196,6 +210,8 @@ pub(crate) struct Sampler {
     /// Holds what the walk by tail calls calls.
     _calls: Option<ProgramArray<MapData>>,
     malformed: u64,
+    /// `None` when the kernel does not let it be had.
+    side_band: Option<side_band::SideBand>,
 }
 
 impl Sampler {
@@ -215,28 +231,57 @@ impl Sampler {
         attach::detach(&mut self.ebpf, std::mem::take(&mut self.links), self.walk)
     }
 
-    /// Hands every record that waits in the ring to `handle`, in order, and returns how many there were.
+    /// Hands every record that waits to `handle`: what has changed the memory of processes before the samples that may
+    /// lie in it, and the samples in the order of time. Returns how many came from the ring of the samples.
     ///
-    /// Stops after about one filling of the ring, so that a busy machine cannot keep the caller here.
-    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Event)) -> usize {
+    /// Stops after about one filling of that ring, so that a busy machine cannot keep the caller here.
+    pub(crate) fn drain(&mut self, mut handle: impl FnMut(Event)) -> Drained {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
-        let mut seen = 0;
-        while seen < ring::MOST_RECORDS_AT_ONCE {
-            let Some(item) = self.records.next() else {
-                break;
-            };
-            seen += 1;
-            let Some(event) = ring::decode(&item) else {
-                self.malformed += 1;
-                continue;
-            };
-            if self.names.as_mut().is_none_or(|names| names.passes(&event)) {
-                handle(event);
+        let mut drained = Drained::default();
+        let mut batch = Vec::new();
+        while !drained.is_empty && drained.records < ring::MOST_RECORDS_AT_ONCE {
+            while batch.len() < ring::BATCH {
+                let Some(item) = self.records.next() else {
+                    drained.is_empty = true;
+                    break;
+                };
+                drained.records += 1;
+                let Some(event) = ring::decode(&item) else {
+                    self.malformed += 1;
+                    continue;
+                };
+                if self.names.as_mut().is_none_or(|names| names.passes(&event)) {
+                    batch.push(event);
+                }
             }
+            // Read after the samples, it has all that was mapped before they were taken.
+            self.take_memory_events()
+                .into_iter()
+                .for_each(|event| handle(Event::Memory(event)));
+            batch.sort_by_key(Event::time_ns);
+            batch.drain(..).for_each(&mut handle);
         }
-        seen
+        drained
+    }
+
+    fn take_memory_events(&mut self) -> Vec<MemoryEvent> {
+        let Some(side_band) = &mut self.side_band else {
+            return Vec::new();
+        };
+        let (all, targets) = (self.options.targets == Targets::All, &self.targets);
+        side_band.take(|pid| all || targets.get(&pid, 0).is_ok())
+    }
+
+    /// Whether there are [`Event::Memory`]s.
+    pub(crate) fn tells_of_memory(&self) -> bool {
+        self.side_band.is_some()
+    }
+
+    /// Readable when records about the memory of processes should be read.
+    pub(crate) fn side_band_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.side_band.as_ref().map(AsFd::as_fd)
     }
 
     /// How user stacks are walked on this kernel: by tables, unless it cannot or somebody asked for it.
@@ -284,6 +329,7 @@ impl Sampler {
             output_failed: counter(Counter::SamplesOutputFailed),
             malformed: self.malformed,
             events: counter(Counter::EventsLost),
+            memory_events: self.side_band.as_ref().map_or(0, side_band::SideBand::lost),
             children_not_followed: counter(Counter::ChildrenNotFollowed),
         }
     }

@@ -44,7 +44,9 @@ impl NameFilter {
             Event::StackCopy(copy) => &copy.sample,
             // Comes behind the sample that it belongs to.
             Event::WalkCheck(copy) => return self.is_wanted(&copy.sample),
-            Event::Fork { .. } | Event::Exec { .. } | Event::Exit { .. } => return true,
+            Event::Fork { .. } | Event::Exec { .. } | Event::Exit { .. } | Event::Memory(_) => {
+                return true;
+            }
         };
         let is_wanted = self.is_wanted(sample);
         if !is_wanted {

@@ -7,12 +7,16 @@ use profiler_common::{
     SampleHeader, Stop,
 };
 
+use super::side_band::MemoryEvent;
 use crate::addr::{CodeAddr, ProcAddr};
 
 /// Bound of one reading of the ring: at 10,000 Hz on 64 CPUs a tenth of a second.
 pub(super) const MOST_RECORDS_AT_ONCE: usize = 64_000;
 
-/// What the BPF programs tell.
+/// Records that are put in order together, beyond what each CPU does by itself.
+pub(super) const BATCH: usize = 1024;
+
+/// What the kernel side tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     /// A target was interrupted by the sampling timer.
@@ -27,17 +31,39 @@ pub(crate) enum Event {
         parent: u32,
         /// Its child.
         child: u32,
+        /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+        time_ns: u64,
     },
     /// A target runs another program from now on.
     Exec {
         /// The process.
         pid: u32,
+        /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+        time_ns: u64,
     },
     /// A thread of a target has ended.
     Exit {
         /// The process.
         pid: u32,
+        /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+        time_ns: u64,
     },
+    /// The memory of a target has changed.
+    Memory(MemoryEvent),
+}
+
+impl Event {
+    /// When it happened, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) fn time_ns(&self) -> u64 {
+        match self {
+            Self::Sample(sample) => sample.time_ns,
+            Self::StackCopy(copy) | Self::WalkCheck(copy) => copy.sample.time_ns,
+            Self::Fork { time_ns, .. }
+            | Self::Exec { time_ns, .. }
+            | Self::Exit { time_ns, .. } => *time_ns,
+            Self::Memory(event) => event.time_ns,
+        }
+    }
 }
 
 /// One sample.
@@ -199,14 +225,16 @@ fn decode_event(kind: RecordKind, bytes: &[u8]) -> Option<Event> {
     use std::mem::offset_of;
     let pid = u32_at(bytes, offset_of!(EventRecord, pid))?;
     let other = u32_at(bytes, offset_of!(EventRecord, other))?;
+    let time_ns = u64_at(bytes, offset_of!(EventRecord, time_ns))?;
     match kind {
         RecordKind::Sample | RecordKind::StackCopy | RecordKind::WalkCheck => None,
         RecordKind::Fork => Some(Event::Fork {
             parent: pid,
             child: other,
+            time_ns,
         }),
-        RecordKind::Exec => Some(Event::Exec { pid }),
-        RecordKind::Exit => Some(Event::Exit { pid }),
+        RecordKind::Exec => Some(Event::Exec { pid, time_ns }),
+        RecordKind::Exit => Some(Event::Exit { pid, time_ns }),
     }
 }
 
@@ -362,10 +390,11 @@ mod tests {
                 Event::Fork {
                     parent: 5,
                     child: 6,
+                    time_ns: 1,
                 },
             ),
-            (3, Event::Exec { pid: 5 }),
-            (4, Event::Exit { pid: 5 }),
+            (3, Event::Exec { pid: 5, time_ns: 1 }),
+            (4, Event::Exit { pid: 5, time_ns: 1 }),
         ];
         for (kind, expected) in cases {
             assert_eq!(decode(&event(kind)), Some(expected));

@@ -6,6 +6,7 @@ mod errors;
 mod following;
 mod hostile;
 mod identity;
+mod in_time;
 mod labels;
 mod losses;
 mod manners;

@@ -10,6 +10,7 @@ const PLACES: &[&str] = &[
     "profiler-common/src/user.rs",
     "profiler/src/launch.rs",
     "profiler/src/sampler/mapped.rs",
+    "profiler/src/sampler/perf_ring.rs",
     "tests/programs/phases.rs",
     "tests/programs/stacks.rs",
 ];

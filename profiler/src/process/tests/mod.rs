@@ -7,3 +7,4 @@ mod names;
 mod resolver;
 mod special;
 pub(crate) mod support;
+mod told;
