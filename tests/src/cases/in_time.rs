@@ -62,7 +62,7 @@ fn check_loop(recording: &Recording, all: &Stacks) {
         let mut files = sample.stack.iter().map(|frame| frame.file.as_deref());
         files
             .find(|file| *file != Some(KERNEL))
-            .map(|file| file.unwrap_or_default())
+            .map(Option::unwrap_or_default)
     }
     let user = all.filter(|sample| innermost(sample).is_some());
     assert!(user.count() > 200, "{}", all.text());
