@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 
-use super::newcomers::{Newcomers, News, Since, Watching};
+use super::newcomers::{Newcomers, News, Watching};
 use super::{Hit, Scan};
 
 /// When a process is looked at after it has begun to run a program. At first it has the program and its loader, libraries
@@ -26,7 +25,7 @@ const FIRST_OF_FORKED: usize = 1;
 
 /// A scan that goes on: first over the processes that there are, then over each that starts.
 ///
-/// A hit is given once for each program that a process runs. Libraries that a program loads later than five seconds after
+/// A hit is given once for each process, and again only for another program or another address. Libraries that a program loads later than five seconds after
 /// its start are not seen.
 #[derive(Debug)]
 pub struct Follow {
@@ -42,8 +41,6 @@ pub struct Follow {
 #[derive(Debug)]
 struct Process {
     given: HashSet<Hit>,
-    /// When it was last looked at, in nanoseconds of `CLOCK_MONOTONIC`.
-    looked_ns: u64,
     since: Instant,
     /// Index of the next look.
     look: usize,
@@ -113,7 +110,6 @@ impl Follow {
 
     /// What was not given yet of a process.
     fn look_at(&mut self, pid: u32) -> Vec<Hit> {
-        let looked_ns = now_ns();
         let mut hits = self.scan.look_at(pid);
         if hits.is_empty() && !self.processes.contains_key(&pid) {
             return hits;
@@ -122,15 +118,14 @@ impl Follow {
             .processes
             .entry(pid)
             .or_insert_with(|| Process::new(LOOKS.len()));
-        process.looked_ns = looked_ns;
         hits.retain(|hit| process.given.insert(hit.clone()));
         hits
     }
 
     fn take(&mut self, news: News) -> io::Result<()> {
         match news {
-            News::Started(since) => self.expect(since, FIRST_OF_FORKED),
-            News::Executed(since) => self.expect(since, 0),
+            News::Started(pid) => self.expect(pid, FIRST_OF_FORKED),
+            News::Executed(pid) => self.expect(pid, 0),
             News::Ended(pid) => drop(self.forget(pid)),
             News::Lost => {
                 log::warn!(
@@ -145,13 +140,13 @@ impl Follow {
     }
 
     /// Looks at a process from now on.
-    fn expect(&mut self, Since { pid, time_ns }: Since, look: usize) {
+    fn expect(&mut self, pid: u32, look: usize) {
         if !self.scan.asks_for(pid) {
             return;
         }
         let mut process = Process::new(look);
-        // News that is older than a look tells of what was seen then.
-        if let Some(known) = self.forget(pid).filter(|known| time_ns < known.looked_ns) {
+        // A look may have seen the new program before the kernel told of it: its news comes when all of it is mapped.
+        if let Some(known) = self.forget(pid) {
             process.given = known.given;
         }
         self.due.extend(process.due(pid));
@@ -196,7 +191,6 @@ impl Process {
     fn new(look: usize) -> Self {
         Self {
             given: HashSet::new(),
-            looked_ns: 0,
             since: Instant::now(),
             look,
         }
@@ -205,10 +199,4 @@ impl Process {
     fn due(&self, pid: u32) -> Option<(Instant, u32)> {
         Some((self.since + *LOOKS.get(self.look)?, pid))
     }
-}
-
-/// What the kernel dates its news by; an [`Instant`] does not tell.
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

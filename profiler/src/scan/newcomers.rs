@@ -49,20 +49,12 @@ pub enum Watching {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum News {
     /// It was forked.
-    Started(Since),
+    Started(u32),
     /// It runs another program.
-    Executed(Since),
+    Executed(u32),
     Ended(u32),
     /// Some news was lost.
     Lost,
-}
-
-/// Since when a process is what it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Since {
-    pub(super) pid: u32,
-    /// Nanoseconds of `CLOCK_MONOTONIC`; 0 when all that is known is that it is past.
-    pub(super) time_ns: u64,
 }
 
 /// Where news come from.
@@ -113,12 +105,7 @@ impl Newcomers {
             Self::Listing { procfs, known } => {
                 let now: BTreeSet<u32> = procfs.pids()?.into_iter().collect();
                 let ended = known.difference(&now).map(|pid| News::Ended(*pid));
-                let started = now.difference(known).map(|pid| {
-                    News::Executed(Since {
-                        pid: *pid,
-                        time_ns: 0,
-                    })
-                });
+                let started = now.difference(known).map(|pid| News::Executed(*pid));
                 let news = ended.chain(started).collect();
                 *known = now;
                 Ok(news)
@@ -187,15 +174,10 @@ fn decode(message: &[u8]) -> Option<News> {
         Some(u32::from_ne_bytes(*bytes))
     };
     let event = |index: usize| word(HEADERS + EVENT_HEADER + index * 4);
-    let since = |pid| {
-        let bytes = message.get(HEADERS + 8..)?.first_chunk()?;
-        let time_ns = u64::from_ne_bytes(*bytes);
-        Some(Since { pid, time_ns })
-    };
     match word(HEADERS)? {
         // Thread and process of the parent, then of the child.
-        FORK => (event(1)? != event(3)?).then_some(News::Started(since(event(3)?)?)),
-        EXEC => Some(News::Executed(since(event(1)?)?)),
+        FORK => (event(1)? != event(3)?).then_some(News::Started(event(3)?)),
+        EXEC => Some(News::Executed(event(1)?)),
         EXIT => (event(0)? == event(1)?).then_some(News::Ended(event(1)?)),
         _ => None,
     }
@@ -214,17 +196,13 @@ mod tests {
         words.flat_map(u32::to_ne_bytes).collect()
     }
 
-    fn since(pid: u32, time_ns: u64) -> Since {
-        Since { pid, time_ns }
-    }
-
     /// Processes are told from threads, and what is cut off or of another kind says nothing.
     #[test]
     fn events_are_decoded() {
         let cases: [(u32, &[u32], Option<News>); 8] = [
-            (1, &[10, 10, 20, 20], Some(News::Started(since(20, 7)))),
+            (1, &[10, 10, 20, 20], Some(News::Started(20))),
             (1, &[10, 10, 11, 10], None),
-            (2, &[21, 20], Some(News::Executed(since(20, 7)))),
+            (2, &[21, 20], Some(News::Executed(20))),
             (0x8000_0000, &[20, 20, 0, 0], Some(News::Ended(20))),
             (0x8000_0000, &[21, 20, 0, 0], None),
             (0, &[0], None),
@@ -252,7 +230,7 @@ mod tests {
         assert_eq!(newcomers.read().unwrap(), []);
         std::fs::create_dir(process("11")).unwrap();
         std::fs::remove_dir(process("10")).unwrap();
-        let expected = [News::Ended(10), News::Executed(since(11, 0))];
+        let expected = [News::Ended(10), News::Executed(11)];
         assert_eq!(newcomers.read().unwrap(), expected);
         assert_eq!(newcomers.read().unwrap(), []);
     }

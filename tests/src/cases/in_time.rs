@@ -26,7 +26,8 @@ fn libraries_in_turn_at_one_address() {
         let expected = report.phases[name] as f64 / report.total as f64;
         inside.assert_share(&all, expected - 0.1, name);
         let whole = inside.filter(|sample| !sample.labels.contains_key("truncated"));
-        whole.assert_share(&inside, 0.7, "whole");
+        // Of each turn of 200 ms the first part, until its news has been read, may be cut.
+        whole.assert_share(&inside, 0.4, "whole");
         assert_eq!(
             whole.calling(&[&leaf, &work, "main"]).count(),
             whole.count(),

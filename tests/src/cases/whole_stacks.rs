@@ -94,7 +94,8 @@ fn shapes_of_c() {
     check(&all, &chain(&["jump_landed", "phase_jump"]));
     check(&all, &chain(&["variable_leaf", "variable", "phase_frames"]));
     check(&all, &chain(&["aligned_leaf", "aligned", "phase_frames"]));
-    check(&all, &chain(&["large_leaf", "large", "phase_frames"]));
+    // No copy of the first moments spans such a frame.
+    check_with(&all, &chain(&["large_leaf", "large", "phase_frames"]), 0.15);
     for function in ["tail_first", "tail_second", "tail_third"] {
         check(&all, &chain(&[function, "phase_tail"]));
     }
