@@ -1,5 +1,7 @@
 //! What the walk needs to know of a process: its mappings, each with the rows or the one rule for it.
 
+use std::sync::Arc;
+
 use profiler_common::{MappingRun, PAGE_SHIFT, Rule, Stop};
 
 use super::unwinding::Stage;
@@ -8,13 +10,18 @@ use crate::binary::FileId;
 use crate::process::{Mapping, MappingKind, Snapshot};
 use crate::unwind::PublishedRegion;
 
+/// The kernel's search compares by subtraction, and would take a mapping from here on for one that begins before every
+/// address. There is only the vsyscall page, which calls nothing.
+const END_OF_SEARCH: u64 = 1 << 63;
+
 /// The runs of all that is mapped in a process; `stage` tells how far a binary is.
 pub(super) fn of_process<'a>(
     snapshot: &Snapshot,
     stage: impl Fn(FileId) -> Option<&'a Stage>,
 ) -> Vec<MappingRun> {
     let mut runs = Vec::new();
-    for mapping in snapshot.mappings() {
+    let below = |mapping: &&Arc<Mapping>| mapping.start.0 < END_OF_SEARCH;
+    for mapping in snapshot.mappings().iter().take_while(below) {
         add(mapping, &stage, &mut runs);
     }
     runs
@@ -84,4 +91,22 @@ fn add<'a>(
 fn page_base(region: &PublishedRegion) -> u32 {
     let ElfAddr(start) = region.start;
     region.first_page.wrapping_sub((start >> PAGE_SHIFT) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Resolver;
+
+    /// What the kernel's search cannot compare is not in the runs, and all that comes before it is: a search would miss the
+    /// mapping before, which often is the vDSO.
+    #[test]
+    fn no_run_is_beyond_the_search() {
+        let own = Resolver::default().snapshot(std::process::id()).unwrap();
+        let below = |mapping: &&Arc<Mapping>| mapping.start.0 < END_OF_SEARCH;
+        let last = own.mappings().iter().rfind(below).unwrap();
+        let runs = of_process(&own, |_| None);
+        assert!(runs.iter().all(|run| run.limit < END_OF_SEARCH));
+        assert_eq!(runs.last().unwrap().limit, last.limit.0);
+    }
 }

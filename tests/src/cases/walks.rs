@@ -15,6 +15,7 @@ fn kernel_and_user_space_agree() {
         "phases-rust",
         "phases-go-current",
         "kernelwork",
+        "vdso-fp",
     ];
     for program in programs {
         for with_loop in ["true", "false"] {
