@@ -123,18 +123,17 @@ fn handlers(all: &Stacks) {
     for (work, handler) in [("alarm_work", "on_alarm"), ("profile_work", "on_profile")] {
         let own = all.filter(|sample| functions(sample).first() == Some(&work));
         assert!(own.count() >= 5, "{}", all.text());
-        let right = own.filter(|sample| {
+        let whole = own.filter(|sample| !is_cut(sample));
+        // A library comes early, and until its news has been read stacks may be cut.
+        whole.assert_share(&own, 0.7, handler);
+        let wrong = whole.filter(|sample| {
             let functions = functions(sample);
             let interrupted = functions.strip_prefix(&[work, handler, ELSEWHERE]);
-            interrupted.is_some_and(|rest| {
+            !interrupted.is_some_and(|rest| {
                 rest.ends_with(&chain(&[])) || rest.ends_with(&["thread_main", ELSEWHERE])
             })
         });
-        right.assert_share(
-            &own,
-            1.0 - MAY_BE_CUT.max(1.5 / own.count() as f64),
-            handler,
-        );
+        assert_eq!(wrong.count(), 0, "{}", wrong.text());
     }
 }
 
