@@ -18,7 +18,7 @@ use super::{Sampler, SamplerOptions, Target, Targets, Unwind, attach, layout};
 include!(concat!(env!("OUT_DIR"), "/object.rs"));
 
 /// How much of a second the ring can hold while the reader is kept from reading.
-const RING_SECONDS: f64 = 0.5;
+const RING_SECONDS: f64 = 1.5;
 /// Bytes of a sample that the size of the ring reckons with: some 120 frames.
 const TYPICAL_RECORD: f64 = 1024.0;
 /// Room for some copies of stacks, of 28 KiB each.
@@ -257,7 +257,8 @@ mod tests {
     fn ring_sizes() {
         let cases = [
             (10_101_010, 2, 1 << 20),
-            (100_000, 2, 16 << 20),
+            (1_003_009, 2, 4 << 20),
+            (100_000, 2, 32 << 20),
             (100_000, 512, 64 << 20),
             (0, 1, 64 << 20),
         ];
