@@ -21,13 +21,7 @@ pub(crate) fn count(counter: Counter) {
 /// Sends the scratch's header and its first `frames` frames.
 #[inline(always)]
 pub(crate) fn sample(scratch: *const Scratch, frames: usize, wake: bool) {
-    let bytes = size_of::<SampleHeader>() + frames * size_of::<u64>();
-    if bytes > size_of::<Scratch>() {
-        return;
-    }
-    // SAFETY: the scratch is at least `bytes` long, as was just checked.
-    let record = unsafe { core::slice::from_raw_parts(scratch.cast::<u8>(), bytes) };
-    match maps::RECORDS.output::<[u8]>(record, wakeup(wake)) {
+    match output(scratch, frames, wake) {
         Ok(()) => {}
         Err(error) if error == -EAGAIN => count(Counter::SamplesRingFull),
         Err(_) => count(Counter::SamplesOutputFailed),
@@ -37,13 +31,19 @@ pub(crate) fn sample(scratch: *const Scratch, frames: usize, wake: bool) {
 /// Sends a copy of a stack whose sample has been sent. Nothing is counted when there is no room: nothing is missing then.
 #[inline(always)]
 pub(crate) fn copy_of_walked(scratch: *const Scratch, words: usize) {
+    let _ = output(scratch, words, false);
+}
+
+/// Sends the scratch's header and so many words behind it; more than there are is not possible, and not sent.
+#[inline(always)]
+fn output(scratch: *const Scratch, words: usize, wake: bool) -> Result<(), i32> {
     let bytes = size_of::<SampleHeader>() + words * size_of::<u64>();
     if bytes > size_of::<Scratch>() {
-        return;
+        return Ok(());
     }
     // SAFETY: the scratch is at least `bytes` long, as was just checked.
     let record = unsafe { core::slice::from_raw_parts(scratch.cast::<u8>(), bytes) };
-    let _ = maps::RECORDS.output::<[u8]>(record, wakeup(false));
+    maps::RECORDS.output::<[u8]>(record, wakeup(wake))
 }
 
 /// Sends the record of a process event. It never wakes the reader: what it tells matters for the samples

@@ -48,7 +48,7 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|unwind-info …",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|core|unwind-info …",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,

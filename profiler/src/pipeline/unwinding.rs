@@ -139,8 +139,9 @@ impl Unwinding {
     /// Forgets a process that has ended.
     pub(super) fn remove(&mut self, pid: u32, tables: &mut Tables) {
         self.in_force.remove(pid);
+        // Also of one that has run another program since, which nothing is known of here any more.
+        tables.remove_process(pid);
         if let Some(known) = self.processes.remove(&pid) {
-            tables.remove_process(pid);
             self.release_users(&known.binaries);
             self.ask_again();
         }

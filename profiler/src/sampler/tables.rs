@@ -132,9 +132,9 @@ impl Tables {
 
     /// Forgets the mappings of a process.
     pub(crate) fn remove_process(&mut self, pid: u32) {
+        // At its fork the kernel side has entered its parent's run for it. Fails when it has none, or none since its exec.
+        let _ = self.processes.remove(&pid);
         if let Some(run) = self.runs.remove(&pid) {
-            // Fails when the kernel side has forgotten the process already, at its exec.
-            let _ = self.processes.remove(&pid);
             self.give_run(run, Instant::now());
         }
     }
