@@ -2,7 +2,7 @@
 //! that its name says what the rest of the stack is. See `tests/programs/stacks.c`.
 
 use crate::check::Sample;
-use crate::harness::{Recorder, Recording, Stacks, fixture, shared};
+use crate::harness::{Recorder, Recording, Stacks, Target, fixture, shared};
 
 /// Stands for frames in other files than the program's, one or more.
 const ELSEWHERE: &str = "~";
@@ -43,6 +43,13 @@ fn plain(name: &str) -> &str {
 
 fn is_cut(sample: &Sample) -> bool {
     sample.labels.contains_key("truncated")
+}
+
+/// The same of a target that waits until its tables are ready: its first moments are no others.
+fn record_ready(name: &str, seconds: &str) -> Recording {
+    let target = Target::waiting(name, seconds);
+    let pid = target.pid.to_string();
+    Recorder::new(["-p", &pid, "-F", "997"]).run_over(target).0
 }
 
 /// All samples whose innermost function is the chain's first have exactly this chain, and hardly any of them is cut.
@@ -141,7 +148,7 @@ fn handlers(all: &Stacks) {
 #[test]
 fn exceptions_of_cpp() {
     let Some(_turn) = shared() else { return };
-    let all = Stacks::of(&record("stacks-cpp", "1").profile());
+    let all = Stacks::of(&record_ready("stacks-cpp", "1").profile());
     let levels = [
         "level<0>",
         "level<1>",
@@ -175,7 +182,7 @@ fn exceptions_of_cpp() {
 fn shapes_of_rust() {
     let Some(_turn) = shared() else { return };
     for (name, unwinds) in [("stacks-rust", true), ("stacks-rust-abort-fp", false)] {
-        let all = Stacks::of(&record(name, "0.8").profile());
+        let all = Stacks::of(&record_ready(name, "0.8").profile());
         let mut recursion = vec!["stacks::bottom"];
         recursion.extend(["stacks::descend"; 200]);
         recursion.extend(["stacks::recursion", "stacks::work"]);
