@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use crate::process::MappingKind;
-use crate::process::join::join_executable;
+use crate::process::join::{ByLines, join_executable};
 use crate::process::maps::{Maps, parse_maps};
 use crate::process::maps_line::Device;
 
@@ -19,7 +19,7 @@ fn one(text: impl AsRef<[u8]>) -> crate::process::MapsLine {
 
 /// Start, limit, offset and name of what is kept.
 fn kept(text: &str) -> Vec<(u64, u64, u64, String)> {
-    join_executable(&parse_maps(text.as_bytes()).lines)
+    join_executable(&parse_maps(text.as_bytes()).lines, &ByLines)
         .into_iter()
         .map(|joined| {
             let name = joined.line.path.to_string_lossy().into_owned();
