@@ -33,6 +33,7 @@ pub(super) struct Sections {
     plts: Vec<Plt>,
     keeps_frame_pointers: bool,
     unreadable: u32,
+    has_headers: bool,
 }
 
 /// A section's address and content, unpacked.
@@ -58,6 +59,11 @@ impl Sections {
         };
         sections.read_headers(file)?;
         Ok(sections)
+    }
+
+    /// Whether the file says where its sections are.
+    pub(super) fn has_headers(&self) -> bool {
+        self.has_headers
     }
 
     /// What rows are made from.
@@ -95,10 +101,10 @@ impl Sections {
         let endian = header
             .endian()
             .map_err(|_| UnwindError::Malformed("ELF byte order"))?;
-        // A file without section headers runs as well as any other.
         let sections = header
             .sections(endian, data)
             .map_err(|_| UnwindError::Malformed("section headers"))?;
+        self.has_headers = !sections.is_empty();
         let mut debug_frame = None;
         for section in sections.iter() {
             let name = sections.section_name(endian, section).unwrap_or_default();
