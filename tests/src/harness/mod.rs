@@ -10,6 +10,7 @@ mod recording;
 mod report;
 mod stacks;
 mod target;
+mod uprobe;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +22,7 @@ pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;
 pub(crate) use stacks::{Stacks, assert_about};
 pub(crate) use target::Target;
+pub(crate) use uprobe::Uprobe;
 
 /// The program under test.
 pub(crate) fn profiler() -> PathBuf {
