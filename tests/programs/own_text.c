@@ -8,7 +8,8 @@
  * pages: `head`, `middle`, `tail` or `whole`; with `-moved` behind it the memory is filled elsewhere, and moved there.
  * `punch` unmaps pages in the middle that nothing is in. `compile` maps anonymous memory over the page of a function,
  * `victim`, and writes other code there, and with `compile-map` its name, compiled_loop, into /tmp/perf-PID.map.
- * `nothing` changes nothing, but calls `probed` all the time, for a test to put a probe there.
+ * `nothing` changes nothing, but calls `probed` all the time, for a test to put a probe there, and `first_byte`, which is
+ * mostly in its first instruction.
  * With --late that happens in the middle of the work, after 300 ms of it, else before it is ready.
  */
 
@@ -69,6 +70,19 @@ A_FUNCTION uint64_t probed(uint64_t value) { return value * 5 + 1; }
 A_FUNCTION void call_probed(int rounds) {
     for (int round = 0; round < rounds; round++)
         sink = probed(sink);
+}
+
+/* void first_byte(uint64_t rounds), rounds > 0, right behind another function. */
+__asm__(".text\n"
+        ".type before_first_byte, @function\nbefore_first_byte:\n.cfi_startproc\n ret\n.cfi_endproc\n"
+        ".size before_first_byte, . - before_first_byte\n"
+        ".type first_byte, @function\nfirst_byte:\n.cfi_startproc\n dec %rdi\n jnz first_byte\n ret\n.cfi_endproc\n"
+        ".size first_byte, . - first_byte\n");
+extern void first_byte(uint64_t rounds) __attribute__((visibility("hidden")));
+
+A_FUNCTION void call_first_byte(uint64_t rounds) {
+    first_byte(rounds);
+    KEEP_FRAME();
 }
 
 static const unsigned char COMPILED[] = {
@@ -191,8 +205,10 @@ A_FUNCTION void outer(const char *how, int is_late, uint64_t *before_ns) {
         work(target_rounds());
         if (strncmp(how, "compile", 7) == 0)
             call_victim(ROUNDS_PER_PIECE);
-        if (strcmp(how, "nothing") == 0)
+        if (strcmp(how, "nothing") == 0) {
             call_probed(ROUNDS_PER_PIECE / 100);
+            call_first_byte(ROUNDS_PER_PIECE);
+        }
         if (!changed)
             *before_ns = target_used();
     }

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use crate::harness::{
     Recorder, Recording, Stacks, Target, Uprobe, build_id, copy_program, fixture, shared, skip,
+    symbol_value,
 };
 use crate::pprof_tools::Pprof;
 
@@ -247,6 +248,36 @@ fn older_layout() {
     let start = libc.split('-').next().unwrap();
     let start = u64::from_str_radix(start, 16).unwrap();
     assert!(start < 0x5000_0000_0000, "{first}\n{libc}");
+}
+
+/// The innermost frame is where the program was interrupted, be it at a function's first byte: it is that function, not the one
+/// that ends before it (PI-07).
+#[test]
+fn first_byte_of_a_function() {
+    let Some(_turn) = shared() else { return };
+    let target = Target::spawn(&fixture("own_text"), &["nothing"]);
+    let all = Stacks::of(&record(&target).profile());
+    let inside = all.in_leaf("first_byte");
+    inside.assert_share(&all, 0.1, "in the function");
+    // Where a program is loaded changes whole pages.
+    let in_page = |address: u64| address % 4096;
+    let start = in_page(symbol_value(&fixture("own_text"), "first_byte"));
+    let at_start = all.filter(|sample| in_page(sample.stack[0].address) == start);
+    at_start.assert_share(&inside, 0.1, "at its first byte");
+    assert_eq!(
+        at_start
+            .calling(&["first_byte", "call_first_byte", "outer", "main"])
+            .count(),
+        at_start.count(),
+        "{}",
+        at_start.text()
+    );
+    assert_eq!(
+        all.in_leaf("before_first_byte").count(),
+        0,
+        "{}",
+        all.text()
+    );
 }
 
 /// Takes away the section headers of a 64-bit ELF file, as `sstrip` and packers do: `e_shoff`, `e_shnum`, `e_shstrndx`.

@@ -56,6 +56,19 @@ pub(crate) fn build_id(file: &Path) -> Option<String> {
     id.map(|(_, id)| id.trim().to_owned())
 }
 
+/// The value of a symbol as `nm` prints it.
+pub(crate) fn symbol_value(program: &Path, symbol: &str) -> u64 {
+    let symbols = output(Command::new("nm").arg(program));
+    let mut fields = symbols
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let value = fields.find_map(|fields| match fields[..] {
+        [value, _, name] if name == symbol => u64::from_str_radix(value, 16).ok(),
+        _ => None,
+    });
+    value.unwrap_or_else(|| panic!("no {symbol} in {}", program.display()))
+}
+
 fn place(variable: &str, beside: &str) -> PathBuf {
     if let Some(named) = std::env::var_os(variable) {
         return named.into();

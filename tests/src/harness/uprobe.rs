@@ -7,6 +7,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::symbol_value;
+
 /// A probe that is enabled; taken away when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Uprobe {
@@ -28,7 +30,8 @@ impl Uprobe {
         }
         let name = format!("profiler_test_{}", std::process::id());
         let probe = Self { tracefs, name };
-        let offset = file_offset(program, function);
+        // GNU ld puts code at the addresses that it has in the file.
+        let offset = symbol_value(program, function);
         let line = format!("p:{0}/{0} {1}:{offset:#x}", probe.name, program.display());
         probe.tell("uprobe_events", &line).ok()?;
         probe.tell(&probe.switch(), "1").ok()?;
@@ -57,17 +60,4 @@ impl Drop for Uprobe {
         let _ = Command::new("umount").arg(self.tracefs.path()).status();
         let _ = fs::remove_dir(self.tracefs.path());
     }
-}
-
-/// Where in the file a function begins. GNU ld puts code at the addresses that it has in the file.
-fn file_offset(program: &Path, function: &str) -> u64 {
-    let symbols = super::output(Command::new("nm").arg(program));
-    let mut symbols = symbols
-        .lines()
-        .map(|line| line.split(' ').collect::<Vec<_>>());
-    let value = symbols.find_map(|symbol| match symbol[..] {
-        [value, _, name] if name == function => u64::from_str_radix(value, 16).ok(),
-        _ => None,
-    });
-    value.unwrap_or_else(|| panic!("no {function} in {}", program.display()))
 }
