@@ -59,9 +59,13 @@ pub(super) fn join_executable(lines: &[MapsLine], judge: &impl Judge) -> Vec<Joi
         Some(last) if last.continues_in(&next) => last.limit = next.limit,
         _ => joined.push(next),
     };
+    let mut row = Row::default();
     for (index, line) in lines.iter().enumerate() {
         if line.is_nameless_code() {
-            parts_of_hole(lines, index, judge)
+            if index >= row.end {
+                row = Row::beginning_at(lines, index);
+            }
+            parts_of_hole(line, &row, judge)
                 .into_iter()
                 .for_each(&mut add);
         } else if line.permissions.execute {
@@ -71,14 +75,41 @@ pub(super) fn join_executable(lines: &[MapsLine], judge: &impl Judge) -> Vec<Joi
     joined
 }
 
+/// A row of nameless executable lines without a gap, of which there may be thousands, and the files on both sides of it.
+#[derive(Default)]
+struct Row<'a> {
+    /// The index behind its last line.
+    end: usize,
+    below: Option<&'a MapsLine>,
+    above: Option<&'a MapsLine>,
+}
+
+impl<'a> Row<'a> {
+    fn beginning_at(lines: &'a [MapsLine], first: usize) -> Self {
+        let joins = |pair: &[MapsLine]| pair[0].limit == pair[1].start;
+        let length = lines[first..]
+            .windows(2)
+            .take_while(|pair| joins(pair) && pair[1].is_nameless_code())
+            .count();
+        let end = first + length + 1;
+        let below = first.checked_sub(1).map(|index| &lines[index..=first]);
+        let below = below.filter(|pair| joins(pair)).map(|pair| &pair[0]);
+        let above = lines.get(end - 1..=end).filter(|pair| joins(pair));
+        let above = above.map(|pair| &pair[1]);
+        Self {
+            end,
+            below: below.filter(|line| line.is_file()),
+            above: above.filter(|line| line.is_file()),
+        }
+    }
+}
+
 /// Nameless executable memory, each part with the file whose text it holds, if it does.
-fn parts_of_hole(lines: &[MapsLine], index: usize, judge: &impl Judge) -> Vec<Joined> {
-    let line = &lines[index];
+fn parts_of_hole(line: &MapsLine, row: &Row<'_>, judge: &impl Judge) -> Vec<Joined> {
     let mut rest = line.file_range();
-    let (below, above) = files_beside(lines, index);
     let mut parts = Vec::new();
     while rest.start < rest.limit {
-        let Some((text, file)) = text_of(&rest, below, above, judge) else {
+        let Some((text, file)) = text_of(&rest, row, judge) else {
             parts.push(nameless(line, rest.start, rest.limit));
             break;
         };
@@ -99,12 +130,8 @@ fn parts_of_hole(lines: &[MapsLine], index: usize, judge: &impl Judge) -> Vec<Jo
 }
 
 /// The first part of the rest of a hole that holds text of a file, and that file.
-fn text_of(
-    hole: &FileRange,
-    below: Option<&MapsLine>,
-    above: Option<&MapsLine>,
-    judge: &impl Judge,
-) -> Option<(FileRange, MapsLine)> {
+fn text_of(hole: &FileRange, row: &Row<'_>, judge: &impl Judge) -> Option<(FileRange, MapsLine)> {
+    let Row { below, above, .. } = *row;
     let mut may_be_presumed = true;
     for file in [above, below].into_iter().flatten() {
         match judge.beside(hole, file) {
@@ -137,23 +164,6 @@ fn presumed(
         offset == FileOffset(0) && MappingKind::of_name(&above.path) == MappingKind::File;
     let is_text = above.is_code() && (is_middle || is_start);
     is_text.then(|| (FileRange { offset, ..*hole }, above.clone()))
-}
-
-/// The files that are mapped on both sides of a row of nameless executable lines.
-fn files_beside(lines: &[MapsLine], index: usize) -> (Option<&MapsLine>, Option<&MapsLine>) {
-    let joins = |pair: &[MapsLine]| pair[0].limit == pair[1].start;
-    let is_end = |line: &&MapsLine| !line.is_nameless_code();
-    let down = lines[..=index]
-        .windows(2)
-        .rev()
-        .take_while(|pair| joins(pair));
-    let up = lines[index..].windows(2).take_while(|pair| joins(pair));
-    let below = down.map(|pair| &pair[0]).find(is_end);
-    let above = up.map(|pair| &pair[1]).find(is_end);
-    (
-        below.filter(|line| line.is_file()),
-        above.filter(|line| line.is_file()),
-    )
 }
 
 fn nameless(line: &MapsLine, start: ProcAddr, limit: ProcAddr) -> Joined {

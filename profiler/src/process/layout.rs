@@ -1,6 +1,6 @@
 //! From the lines of a maps file to the mappings of a process.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::name::Name;
 use super::parts::Parts;
 use super::procdir::ProcDir;
 use super::text_copy;
+use crate::addr::ProcAddr;
 use crate::binary::FileRange;
 
 /// The executable mappings among these lines, in the order of their addresses.
@@ -28,6 +29,7 @@ pub(super) fn mappings<S: Opener + 'static>(
     let witness = Witness {
         lines,
         ranges: OnceCell::new(),
+        files: RefCell::default(),
         source,
         previous,
     };
@@ -152,6 +154,9 @@ fn ranges_by_file(lines: &[MapsLine], joined: &[Joined]) -> HashMap<MappedFile, 
 struct Witness<'a, S> {
     lines: &'a [MapsLine],
     ranges: OnceCell<HashMap<MappedFile, Arc<[FileRange]>>>,
+    /// The files of the lines that were asked about, by where these begin: a compiler's code may have thousands of lines
+    /// beside one file.
+    files: RefCell<HashMap<ProcAddr, Mapping>>,
     source: &'a Arc<S>,
     previous: &'a [Arc<Mapping>],
 }
@@ -160,8 +165,11 @@ impl<S: Opener + 'static> Judge for Witness<'_, S> {
     fn beside(&self, hole: &FileRange, file: &MapsLine) -> Verdict {
         let ranges = || ranges_by_file(self.lines, &join_executable(self.lines, &ByLines));
         let ranges = self.ranges.get_or_init(ranges);
-        let file = mapping(&file.into(), ranges, None, None, self.source);
-        text_copy::judge(hole, &file)
+        let mut files = self.files.borrow_mut();
+        let file = files
+            .entry(file.start)
+            .or_insert_with(|| mapping(&file.into(), ranges, None, None, self.source));
+        text_copy::judge(hole, file)
     }
 
     fn before(&self, hole: &FileRange) -> Option<(FileRange, MapsLine)> {
