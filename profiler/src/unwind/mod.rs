@@ -28,7 +28,8 @@ mod rows;
 mod sections;
 mod walk;
 
-pub use cfi::{Input, Plt, Section, rows_of};
+use cfi::ENDBR64;
+pub use cfi::{Framed, Input, Plt, Section, rows_of};
 pub use error::UnwindError;
 pub(crate) use loaded::for_loaded;
 pub use misses::{Miss, Misses};

@@ -11,14 +11,14 @@ use object::read::{ReadCache, ReadRef};
 use object::{Endianness, elf};
 
 use super::go_table::{self, GoTable};
-use super::{Input, Plt, Section, UnwindError};
+use super::{ENDBR64, Framed, Input, Plt, Section, UnwindError};
 use crate::binary::Binary;
 
 /// What deflate gains at most (zlib's technical details, "Maximum Compression Factor").
 const BEST_COMPRESSION: u64 = 1032;
 
-/// `endbr64`, with which the entries of a `.plt` begin when it is made for Intel's indirect branch tracking.
-const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// A larger `.init` is none that a linker has put together.
+const LARGEST_INIT: u64 = 4096;
 
 /// Sections as they were read, and what else is needed to make rows.
 #[derive(Debug, Default)]
@@ -31,6 +31,7 @@ pub(super) struct Sections {
     text: Vec<Range<u64>>,
     entry: Option<u64>,
     plts: Vec<Plt>,
+    framed: Vec<Framed>,
     keeps_frame_pointers: bool,
     unreadable: u32,
     has_headers: bool,
@@ -88,6 +89,7 @@ impl Sections {
             text: &self.text,
             entry: self.entry,
             plts: &self.plts,
+            framed: &self.framed,
             keeps_frame_pointers: self.keeps_frame_pointers,
             unreadable: self.unreadable,
         }
@@ -116,6 +118,12 @@ impl Sections {
                 b".debug_frame" => debug_frame = Some(section),
                 b".text" => self.text_address = section.sh_addr(endian),
                 b".got" => self.data_address = section.sh_addr(endian),
+                b".init" | b".fini" if section.sh_size(endian) <= LARGEST_INIT => {
+                    let address = section.sh_addr(endian);
+                    let code = read_section(file, endian, section, data);
+                    self.framed
+                        .extend(code.and_then(|code| Framed::new(address, &code)));
+                }
                 b".plt" | b".plt.sec" | b".plt.got" => self.add_plt(file, endian, section, name),
                 _ => {}
             }
