@@ -131,8 +131,9 @@ mod tests {
     fn rules(code: &[u8], offsets: &[u64]) -> Vec<Rule> {
         const START: u64 = 0x1000;
         let framed: Vec<Framed> = Framed::new(START, code).into_iter().collect();
+        let text = START..START + 0x100;
         let rows = rows_of(&Input {
-            text: &[START..START + 0x100],
+            text: std::slice::from_ref(&text),
             framed: &framed,
             ..Input::default()
         });
