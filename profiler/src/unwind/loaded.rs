@@ -101,7 +101,7 @@ fn read_entries(memory: &impl ReadAt, start: u64) -> Option<Vec<u8>> {
     }
 }
 
-fn fill(memory: &impl ReadAt, offset: u64, buffer: &mut [u8]) -> Option<()> {
+pub(super) fn fill(memory: &impl ReadAt, offset: u64, buffer: &mut [u8]) -> Option<()> {
     (read_some(memory, offset, buffer) == buffer.len()).then_some(())
 }
 

@@ -28,7 +28,7 @@ mod rows;
 mod sections;
 mod walk;
 
-use cfi::ENDBR64;
+use cfi::{ENDBR64, start_files};
 pub use cfi::{Framed, Input, Plt, Section, rows_of};
 pub use error::UnwindError;
 pub(crate) use loaded::for_loaded;

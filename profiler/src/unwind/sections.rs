@@ -11,7 +11,8 @@ use object::read::{ReadCache, ReadRef};
 use object::{Endianness, elf};
 
 use super::go_table::{self, GoTable};
-use super::{ENDBR64, Framed, Input, Plt, Section, UnwindError};
+use super::loaded::{AsLoaded, fill};
+use super::{ENDBR64, Framed, Input, Plt, Section, UnwindError, start_files};
 use crate::binary::Binary;
 
 /// What deflate gains at most (zlib's technical details, "Maximum Compression Factor").
@@ -35,6 +36,8 @@ pub(super) struct Sections {
     keeps_frame_pointers: bool,
     unreadable: u32,
     has_headers: bool,
+    /// The first entry of `.init_array`.
+    first_init: Option<u64>,
 }
 
 /// A section's address and content, unpacked.
@@ -59,6 +62,7 @@ impl Sections {
             ..Self::default()
         };
         sections.read_headers(file)?;
+        sections.find_start_files(binary);
         Ok(sections)
     }
 
@@ -124,6 +128,12 @@ impl Sections {
                     self.framed
                         .extend(code.and_then(|code| Framed::new(address, &code)));
                 }
+                b".init_array" => {
+                    let mut first = [0; 8];
+                    let offset = section.sh_offset(endian);
+                    let is_read = file.read_exact_at(&mut first, offset).is_ok();
+                    self.first_init = is_read.then(|| u64::from_le_bytes(first));
+                }
                 b".plt" | b".plt.sec" | b".plt.got" => self.add_plt(file, endian, section, name),
                 _ => {}
             }
@@ -138,6 +148,17 @@ impl Sections {
             self.debug_frame = self.load(file, endian, section, data);
         }
         Ok(())
+    }
+
+    /// Looks whether what comes before the first function that is run is what gcc puts there.
+    fn find_start_files(&mut self, binary: &Binary) {
+        let Some((start, size)) = self.first_init.and_then(start_files::place) else {
+            return;
+        };
+        let mut code = vec![0; size];
+        if fill(&AsLoaded(binary), start, &mut code).is_some() {
+            self.framed.extend(start_files::recognize(start, &code));
+        }
     }
 
     fn load<'data, R: ReadRef<'data>>(

@@ -30,18 +30,19 @@ pub enum Plt {
     Jumps(Range<u64>),
 }
 
-/// `.init` or `.fini`: a function that is put together of the same section of all objects, the first of which makes a frame
-/// of 16 bytes and the last of which takes it away (`crti.o` and `crtn.o` of the C library).
+/// Code that nothing describes, with a frame of 16 bytes in the middle and of 8 around.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Framed {
     /// Where it lies, as the file states it.
     range: Range<u64>,
-    /// Where the frame has been made.
-    made: u64,
+    /// Where the frame has been made, and where it has been taken away.
+    frame: Range<u64>,
+    fp: SavedFp,
 }
 
 impl Framed {
-    /// The section at an address that has these bytes, if it is such a function.
+    /// `.init` or `.fini` at an address, with these bytes: a function that is put together of the same section of all objects,
+    /// the first of which makes the frame and the last of which takes it away (`crti.o` and `crtn.o` of the C library).
     pub fn new(address: u64, code: &[u8]) -> Option<Self> {
         /// `sub $8, %rsp`
         const MAKE: [u8; 4] = [0x48, 0x83, 0xec, 0x08];
@@ -52,19 +53,28 @@ impl Framed {
         body.strip_suffix(&TAKE)?;
         let end = address.checked_add(code.len() as u64)?;
         Some(Self {
+            // Behind the second only the return is left.
+            frame: end - body.len() as u64..end - 1,
             range: address..end,
-            made: end - body.len() as u64,
+            fp: SavedFp::Same,
         })
     }
 
+    /// Code that pushes rbp for its frame.
+    pub(super) fn pushing_fp(range: Range<u64>, pushed: u64, popped: u64) -> Self {
+        Self {
+            range,
+            frame: pushed..popped,
+            fp: SavedFp::AtCfa(-16),
+        }
+    }
+
     fn pieces(&self) -> Vec<Piece> {
-        let Range { start, end } = self.range;
-        // Only the return is left.
-        let taken = end.saturating_sub(1);
+        let inside = Rule::new(Cfa::Sp(16), self.fp);
         vec![
-            fixed(start, self.made, sp(8)),
-            fixed(self.made, taken, sp(16)),
-            fixed(taken, end, sp(8)),
+            fixed(self.range.start, self.frame.start, sp(8)),
+            fixed(self.frame.start, self.frame.end, inside),
+            fixed(self.frame.end, self.range.end, sp(8)),
         ]
     }
 }

@@ -13,6 +13,7 @@ mod linkage;
 mod pointer;
 mod program;
 mod reader;
+pub(super) mod start_files;
 mod state;
 
 #[cfg(test)]
@@ -73,7 +74,7 @@ pub struct Input<'a> {
     pub entry: Option<u64>,
     /// Procedure linkage tables.
     pub plts: &'a [Plt],
-    /// `.init` and `.fini`.
+    /// `.init` and `.fini`, and the functions of gcc's start files.
     pub framed: &'a [Framed],
     /// Code that nothing describes keeps frame pointers, as Go's does.
     pub keeps_frame_pointers: bool,
