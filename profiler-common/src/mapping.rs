@@ -14,7 +14,14 @@ pub struct ProcessRun {
     /// Number behind the last.
     pub end: u32,
     /// What tells this run from all others that there are or were, so that what was found with it can be kept; never 0.
+    /// The lowest bit is [`Self::LEFT_OUT`].
     pub generation: u64,
+}
+
+impl ProcessRun {
+    /// Set where mappings without rows had no room. Elsewhere what is in no mapping was mapped since, and it is not known
+    /// how code there is walked until user space has looked again; so no guess is made.
+    pub const LEFT_OUT: u64 = 1;
 }
 
 /// A range of executable memory.

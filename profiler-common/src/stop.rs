@@ -62,6 +62,9 @@ stops! {
     KernelWalkEnd = 12, "end of the kernel's walk";
     /// Something else was mapped at the address since the tables were made that the walk went by; user space says so.
     MappedAnew = 13, "mapped anew a moment before";
+    /// The page where the kernel runs instructions that a uprobe stands in the place of, and catches returns that one wants
+    /// to see: where in the program that belongs cannot be seen.
+    Uprobes = 14, "page of uprobes";
 }
 
 impl Stop {

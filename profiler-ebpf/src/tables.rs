@@ -137,6 +137,17 @@ pub(crate) fn guess(rule: Rule, stop: Stop) -> Rule {
     }
 }
 
+/// What to do in no mapping of a process: stop there, so that user space gets a copy of the stack and walks it with what has
+/// been mapped since; or guess where not all mappings had room.
+#[inline(always)]
+pub(crate) fn unmapped(process: ProcessRun) -> Rule {
+    let stop = Rule::stop(Stop::NoMapping).bits();
+    let guess = guess(Rule::NO_MAPPING, Stop::NoMapping).bits();
+    // No branch on what was read: see `find_row`.
+    let guesses = (process.generation & ProcessRun::LEFT_OUT).wrapping_neg();
+    Rule::from_bits(stop ^ ((stop ^ guess) & guesses))
+}
+
 /// The rule in force at an address of a mapping.
 #[inline(always)]
 pub(crate) fn rule(mapping: *const MappingRun, address: u64) -> Rule {

@@ -337,7 +337,7 @@ unsafe fn rule(walk: *mut Walk, address: u64) -> Rule {
         let rule = if tables::find_mapping(process, address, mapping) {
             tables::rule(mapping, address)
         } else {
-            tables::guess(Rule::NO_MAPPING, Stop::NoMapping)
+            tables::unmapped(process)
         };
         Found::put(found, process.generation, address, rule);
         rule

@@ -3,7 +3,8 @@
  * compilers keep one, and names it in /tmp/perf-PID.map, in the format of the Linux source's
  * tools/perf/Documentation/jit-interface.txt. The map is removed at the end.
  *
- * With `--file PATH` as the first arguments the code is in a file that is made there, and has no name.
+ * With `--file PATH` as the first arguments the code is in a file that is made there, and has no name. With `--arena` it is
+ * in the middle of a memfd of 8 GiB, nearly all of which is a hole, as sandboxes have one for all of their memory.
  */
 
 #include "target.h"
@@ -56,6 +57,18 @@ static void *code_in_file(const char *path, size_t page) {
     return code == MAP_FAILED ? NULL : code;
 }
 
+static void *code_in_arena(size_t page) {
+    size_t size = (size_t)8 << 30;
+    int file = memfd_create("arena", MFD_CLOEXEC);
+    if (file < 0 || ftruncate(file, (off_t)size) != 0)
+        return NULL;
+    char *arena = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, file, 0);
+    off_t middle = (off_t)(size / 2 + page);
+    if (arena == MAP_FAILED || pwrite(file, CODE, sizeof CODE, middle) != sizeof CODE)
+        return NULL;
+    return arena + middle;
+}
+
 static int write_map(const char *path, const void *code) {
     FILE *map = fopen(path, "w");
     if (map == NULL)
@@ -67,13 +80,15 @@ static int write_map(const char *path, const void *code) {
 int main(int argc, char **argv) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int in_file = argc > 2 && strcmp(argv[1], "--file") == 0;
-    void *code = in_file ? code_in_file(argv[2], page) : anonymous_code(page);
+    int in_arena = argc > 1 && strcmp(argv[1], "--arena") == 0;
+    void *code = in_file ? code_in_file(argv[2], page) : in_arena ? code_in_arena(page) : anonymous_code(page);
     char map[64];
     snprintf(map, sizeof map, "/tmp/perf-%d.map", (int)getpid());
-    if (code == NULL || (!in_file && !write_map(map, code)))
+    if (code == NULL || (!in_file && !in_arena && !write_map(map, code)))
         return 1;
 
-    target_begin(argc - 2 * in_file, argv + 2 * in_file);
+    int own = 2 * in_file + in_arena;
+    target_begin(argc - own, argv + own);
     uint64_t start = thread_ns();
     while (target_goes_on())
         call_jit((void (*)(uint64_t))code);

@@ -45,6 +45,7 @@ const EXEC_CHAIN: &[&str] = &["exec_chain.c", "target.h"];
 const DEEP: &[&str] = &["deep.c", "target.h"];
 const HOSTILE: &[&str] = &["hostile.c", "target.h"];
 const MANY_MAPPINGS: &[&str] = &["many_mappings.c", "target.h"];
+const OWN_TEXT: &[&str] = &["own_text.c", "target.h"];
 const VDSO: &[&str] = &["vdso.c", "target.h"];
 const STACKS: &[&str] = &["stacks.c", "target.h"];
 const STACKS_LIB: &[&str] = &["stacks_lib.c", "target.h"];
@@ -80,6 +81,9 @@ const VARIANTS: &[Variant] = &[
     c("spin-lld", SPIN, "-g -fuse-ld=lld"),
     c("spin-static", SPIN, "-g -static"),
     c("spin-stripped", SPIN, "-s"),
+    c("spin-static-pie", SPIN, "-g -static-pie"),
+    // Its functions are in the table that the dynamic linker needs.
+    c("spin-exporting", SPIN, "-s -rdynamic"),
     c("spin-fp", SPIN, "-g"),
     c("spin-nodebug-fp", SPIN, ""),
     c("spin-nopie-fp", SPIN, "-g -no-pie -fno-pie"),
@@ -116,6 +120,9 @@ const VARIANTS: &[Variant] = &[
     c("hostile", HOSTILE, "-g"),
     c("hostile-no-file", HOSTILE, "-g -DIN_NO_FILE"),
     c("many_mappings", MANY_MAPPINGS, "-g"),
+    c("own_text", OWN_TEXT, "-g"),
+    c("own_text-nopie", OWN_TEXT, "-g -no-pie -fno-pie"),
+    c("own_text-lld", OWN_TEXT, "-g -fuse-ld=lld"),
     variant("phases-cpp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-cpp-fp", PHASES_CPP, Language::Cpp, "-g"),
     variant("phases-rust", PHASES_RS, Language::Rust, "-C debuginfo=2"),

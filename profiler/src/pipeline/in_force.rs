@@ -55,19 +55,38 @@ impl InForce {
 
     /// Cuts a stack that was walked in the kernel where it went by what was not there, given what was.
     pub(super) fn check(&self, sample: &mut Sample, now: &Snapshot) {
-        let walked_at = sample.time_ns.saturating_sub(LONGEST_WALK);
-        let Some(tables) = self.at(sample.pid, walked_at) else {
-            return;
-        };
-        if std::ptr::eq(&**tables, now) {
-            return;
-        }
-        let mut frames = sample.user.iter();
-        let wrong = frames.position(|address| !tables.agrees_at(now, address.lookup()));
+        let others = self
+            .of_walk(sample.pid, sample.time_ns)
+            .filter(|tables| !std::ptr::eq(&***tables, now));
+        let wrong = others
+            .filter_map(|tables| {
+                let mut frames = sample.user.iter();
+                frames.position(|address| !tables.agrees_at(now, address.lookup()))
+            })
+            .min();
         if let Some(wrong) = wrong.filter(|wrong| wrong + 1 < sample.user.len()) {
             sample.user.truncate(wrong + 1);
             sample.stop = Stop::MappedAnew;
         }
+    }
+
+    /// The tables that a walk which ended at a time may have gone by. A program is never walked by those of the one before: the
+    /// kernel side forgets them at the exec, when nothing of it has run yet.
+    fn of_walk(&self, pid: u32, end_ns: u64) -> impl Iterator<Item = &Arc<Snapshot>> {
+        let began = end_ns.saturating_sub(LONGEST_WALK);
+        let all = self.processes.get(&pid);
+        let possible = all.map_or(0..0, |all| {
+            let behind = |time| all.partition_point(|(since, _)| *since <= time);
+            let (first, end) = (behind(began).saturating_sub(1), behind(end_ns));
+            let mut from_last = (first..end).rev();
+            let exec = from_last.find(|index| all[*index].1.is_none());
+            exec.map_or(first, |exec| exec + 1)..end
+        });
+        let possible = all.map(|all| all.range(possible));
+        possible
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, tables)| tables.as_ref())
     }
 
     fn at(&self, pid: u32, time_ns: u64) -> Option<&Arc<Snapshot>> {
@@ -138,6 +157,17 @@ mod tests {
         assert_eq!(frames_left(&in_force, late, &new), (2, Stop::MappedAnew));
         let later = PUBLISHED * 2 + LONGEST_WALK;
         assert_eq!(frames_left(&in_force, later, &new), (4, Stop::End));
+        // Walked by the tables of another program? That has not run any more.
+        let (exec, again) = (PUBLISHED * 4, PUBLISHED * 4 + LONGEST_WALK / 2);
+        in_force.set(PID, exec - 1, Some(Arc::clone(&old)));
+        in_force.set(PID, exec, None);
+        assert_eq!(frames_left(&in_force, exec + 1, &new), (4, Stop::End));
+        in_force.set(PID, again, Some(Arc::clone(&new)));
+        assert_eq!(frames_left(&in_force, again + 1, &new), (4, Stop::End));
+        // Or by tables that came too late, of what was before the exec?
+        in_force.set(PID, again - 1, Some(Arc::clone(&old)));
+        let cut = (2, Stop::MappedAnew);
+        assert_eq!(frames_left(&in_force, again + 1, &new), cut);
         in_force.forget_before(PUBLISHED * 2);
         assert_eq!(frames_left(&in_force, later, &new), (4, Stop::End));
     }

@@ -43,6 +43,10 @@ fn add<'a>(
         // Code that no file has was written by a JIT, which usually keeps frame pointers.
         let rule = match mapping.kind {
             MappingKind::Anonymous | MappingKind::Memfd => Rule::NO_CFI,
+            // An instruction of anywhere, by itself: a frame pointer may lead to a caller or past it.
+            MappingKind::Special if mapping.path.as_os_str() == "[uprobes]" => {
+                Rule::stop(Stop::Uprobes)
+            }
             _ => Rule::NO_TABLE,
         };
         runs.push(whole(rule));

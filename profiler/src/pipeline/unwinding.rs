@@ -305,13 +305,13 @@ impl Unwinding {
             return;
         };
         let mut runs = self.runs(&known.snapshot);
-        let mut result = tables.set_process(pid, &runs);
+        let mut result = tables.set_process(pid, &runs, true);
         if result.is_err() {
             // What a compiler at run time wrote can be in any number of mappings, and is walked by frame pointers anyway.
             let all = runs.len();
             runs.retain(|run| run.rule == 0);
             if runs.len() < all {
-                result = tables.set_process(pid, &runs);
+                result = tables.set_process(pid, &runs, runs.len() == all);
                 self.counts.crowded += u64::from(result.is_ok());
             }
         }

@@ -1,16 +1,19 @@
 //! From the lines of a maps file to the mappings of a process.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::image::Opener;
-use super::join::{Joined, join_executable};
+use super::join::{ByLines, Joined, Judge, Verdict, join_executable};
 use super::main_binary::MappedFile;
 use super::mapping::Mapping;
 use super::maps_line::MapsLine;
 use super::name::Name;
 use super::parts::Parts;
 use super::procdir::ProcDir;
+use super::text_copy;
+use crate::addr::ProcAddr;
 use crate::binary::FileRange;
 
 /// The executable mappings among these lines, in the order of their addresses.
@@ -23,7 +26,14 @@ pub(super) fn mappings<S: Opener + 'static>(
     source: &Arc<S>,
     previous: &[Arc<Mapping>],
 ) -> Vec<Arc<Mapping>> {
-    let joined = join_executable(lines);
+    let witness = Witness {
+        lines,
+        ranges: OnceCell::new(),
+        files: RefCell::default(),
+        source,
+        previous,
+    };
+    let joined = join_executable(lines, &witness);
     let ranges = ranges_by_file(lines, &joined);
     joined
         .iter()
@@ -44,7 +54,7 @@ pub(super) fn lines<S: Opener + 'static>(
     directory: &ProcDir,
     source: &Arc<S>,
 ) -> Vec<Arc<Mapping>> {
-    let ranges = ranges_by_file(lines, &join_executable(lines));
+    let ranges = ranges_by_file(lines, &join_executable(lines, &ByLines));
     lines
         .iter()
         .map(|line| {
@@ -76,7 +86,7 @@ fn mapping<S: Opener + 'static>(
         start: joined.start,
         limit: joined.limit,
         offset: joined.offset,
-        permissions: joined.line.permissions,
+        permissions: joined.permissions,
         device: joined.line.device,
         inode: joined.line.inode,
         kind: joined.kind,
@@ -93,11 +103,23 @@ fn mapping<S: Opener + 'static>(
 
 /// Lines that say nothing about executable memory, and nothing about where a binary lies, are left out.
 pub(super) fn relevant(lines: Vec<MapsLine>) -> Vec<MapsLine> {
-    let executable: HashSet<MappedFile> = lines
+    let mut executable: HashSet<MappedFile> = lines
         .iter()
         .filter(|line| line.permissions.execute && line.inode != 0)
         .map(|line| (line.device, line.inode))
         .collect();
+    // Nameless code may be the text of the file beside it, all of it.
+    let beside = lines
+        .windows(2)
+        .filter(|pair| pair[0].limit == pair[1].start);
+    for pair in beside {
+        match pair {
+            [file, code] | [code, file] if file.is_file() && code.is_nameless_code() => {
+                executable.insert(file.file());
+            }
+            _ => {}
+        }
+    }
     let mut lines = lines;
     lines
         .retain(|line| line.permissions.execute || executable.contains(&(line.device, line.inode)));
@@ -128,6 +150,42 @@ fn ranges_by_file(lines: &[MapsLine], joined: &[Joined]) -> HashMap<MappedFile, 
         .collect()
 }
 
+/// What nameless code of a process is compared with.
+struct Witness<'a, S> {
+    lines: &'a [MapsLine],
+    ranges: OnceCell<HashMap<MappedFile, Arc<[FileRange]>>>,
+    /// The files of the lines that were asked about, by where these begin: a compiler's code may have thousands of lines
+    /// beside one file.
+    files: RefCell<HashMap<ProcAddr, Mapping>>,
+    source: &'a Arc<S>,
+    previous: &'a [Arc<Mapping>],
+}
+
+impl<S: Opener + 'static> Judge for Witness<'_, S> {
+    fn beside(&self, hole: &FileRange, file: &MapsLine) -> Verdict {
+        let ranges = || ranges_by_file(self.lines, &join_executable(self.lines, &ByLines));
+        let ranges = self.ranges.get_or_init(ranges);
+        let mut files = self.files.borrow_mut();
+        let file = files
+            .entry(file.start)
+            .or_insert_with(|| mapping(&file.into(), ranges, None, None, self.source));
+        text_copy::judge(hole, file)
+    }
+
+    fn before(&self, hole: &FileRange) -> Option<(FileRange, MapsLine)> {
+        let behind = self
+            .previous
+            .partition_point(|mapping| mapping.start <= hole.start);
+        let mapping = &self.previous[behind.checked_sub(1)?];
+        let was_text = hole.limit <= mapping.limit && mapping.kind.has_image();
+        let file = mapping.file_line().filter(|_| was_text)?;
+        match text_copy::judge(hole, mapping) {
+            Verdict::Text(text) => Some((text, file)),
+            Verdict::Other | Verdict::Unknown => None,
+        }
+    }
+}
+
 /// The mapping that was there before, if its binary has been looked for already; else it is made anew, so
 /// that it knows its file's other ranges as they are now.
 fn known<'a>(
@@ -144,7 +202,7 @@ fn known<'a>(
         && (mapping.limit, mapping.offset, mapping.kind)
             == (joined.limit, joined.offset, joined.kind)
         && (mapping.device, mapping.inode) == (joined.line.device, joined.line.inode)
-        && mapping.permissions == joined.line.permissions;
+        && mapping.permissions == joined.permissions;
     same.then_some(mapping)
 }
 
@@ -154,13 +212,13 @@ impl Joined {
             start: self.start,
             limit: self.limit,
             offset: self.offset,
-            executable: self.line.permissions.execute,
+            executable: self.permissions.execute,
         }
     }
 }
 
 impl MapsLine {
-    fn file_range(&self) -> FileRange {
+    pub(super) fn file_range(&self) -> FileRange {
         FileRange {
             start: self.start,
             limit: self.limit,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::OpenError;
 use super::files::map_files_link;
 use super::image::Image;
-use super::kind::MappingKind;
-use super::maps_line::{Device, Permissions};
+use super::kind::{DELETED, MappingKind};
+use super::maps_line::{Device, MapsLine, Permissions};
 use super::name::memfd_name;
 use super::parts::Parts;
 use crate::addr::{ElfAddr, FileOffset, ProcAddr};
@@ -197,6 +197,25 @@ impl Mapping {
             offset: self.offset,
             executable: self.permissions.execute,
         }
+    }
+
+    /// The file as a line of the maps file has it, in a range that `map_files` knows; `None` when there is none.
+    pub(super) fn file_line(&self) -> Option<MapsLine> {
+        self.map_files_link()?;
+        let (start, limit) = self.parts.link;
+        let mut path = self.path.as_os_str().to_owned();
+        if self.deleted || self.kind == MappingKind::Memfd {
+            path.push(OsStr::from_bytes(DELETED));
+        }
+        Some(MapsLine {
+            start,
+            limit,
+            permissions: self.permissions,
+            offset: self.offset,
+            device: self.device,
+            inode: self.inode,
+            path: PathBuf::from(path).into(),
+        })
     }
 
     pub(super) fn siblings(&self) -> &[FileRange] {

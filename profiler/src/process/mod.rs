@@ -49,6 +49,7 @@ mod resolver;
 mod slot;
 mod snapshot;
 mod state;
+mod text_copy;
 mod timeline;
 mod told;
 

@@ -96,6 +96,7 @@ impl Tables {
         &mut self,
         pid: u32,
         mappings: &[MappingRun],
+        is_complete: bool,
     ) -> Result<(), TableError> {
         let now = Instant::now();
         let first = self
@@ -113,11 +114,12 @@ impl Tables {
             })
             .collect();
         self.mappings.write(first as usize, &mappings);
-        self.generation += 1;
+        self.generation += 2;
+        let left_out = if is_complete { 0 } else { ProcessRun::LEFT_OUT };
         let run = ProcessRun {
             first,
             end: first + mappings.len() as u32,
-            generation: self.generation,
+            generation: self.generation | left_out,
         };
         if let Err(cause) = self.processes.insert(pid, run, 0) {
             self.mapping_blocks.give(first, mappings.len(), now);

@@ -34,6 +34,8 @@ pub(super) struct Contents {
     pub(super) debug_link: Option<(OsString, u32)>,
     /// The GNU build-id.
     pub(super) build_id: Option<Vec<u8>>,
+    /// There are section headers; without, only what the dynamic linker needs can be found.
+    pub(super) sections: bool,
     /// Addresses of the sections with code.
     pub(super) code: Vec<Range<u64>>,
 }
@@ -66,7 +68,10 @@ where
     let header = Elf::parse(data).map_err(text)?;
     let endian = header.endian().map_err(text)?;
     let sections = header.sections(endian, data).map_err(text)?;
-    let mut contents = Contents::default();
+    let mut contents = Contents {
+        sections: !sections.is_empty(),
+        ..Contents::default()
+    };
     for section in sections.iter() {
         read_section::<Elf, R>(&mut contents, endian, data, &sections, section)?;
     }

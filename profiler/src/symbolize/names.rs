@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
+use super::Function;
+
 /// Longest demangled name that is kept, in bytes.
 ///
 /// Both manglings can refer back to earlier parts of a name, so a short symbol can stand for an enormous name.
@@ -18,6 +20,18 @@ pub(super) struct Names {
     pub(super) name: String,
     /// As the linker knows it.
     pub(super) system_name: String,
+}
+
+impl From<Names> for Function {
+    /// A function of which nothing but the name is known.
+    fn from(names: Names) -> Self {
+        Self {
+            name: names.name,
+            system_name: names.system_name,
+            file: String::new(),
+            line: 0,
+        }
+    }
 }
 
 /// Demangles, and remembers what it has demangled: the functions of one binary come again and again.

@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::names::plain;
-use super::{Function, Miss, Named};
+use super::{Miss, Named};
 use crate::addr::ElfAddr;
 
 /// The names of the functions that contain `addresses`, in their order, out of the perf map `path`.
@@ -26,22 +26,12 @@ pub(super) fn symbolize(path: &Path, addresses: &[ElfAddr]) -> Vec<Named> {
     let mut answers = vec![Err(Miss::NoSymbol); addresses.len()];
     for (index, name) in order.into_iter().zip(names) {
         answers[index] = match (name, &result) {
-            (Some(name), _) => Ok(vec![function(&name)]),
+            (Some(name), _) => Ok(vec![plain(&name).into()]),
             (None, Ok(())) => Err(Miss::NoSymbol),
             (None, Err(error)) => Err(Miss::Unreadable(format!("{}: {error}", path.display()))),
         };
     }
     answers
-}
-
-fn function(name: &str) -> Function {
-    let names = plain(name);
-    Function {
-        name: names.name,
-        system_name: names.system_name,
-        file: String::new(),
-        line: 0,
-    }
 }
 
 /// Opens without waiting: anybody can put a named pipe in `/tmp`, and reading that would never end.

@@ -1,8 +1,10 @@
-//! Unwind information of a binary whose file is not there, from the memory that it was loaded into.
+//! Unwind information of a binary by what of it is loaded: of one whose file is not there, from memory, and of one without
+//! section headers.
 //!
 //! Section headers are not loaded, but a program header leads to `.eh_frame_hdr`, and that to `.eh_frame` (Linux
 //! Standard Base Core 5.0, section 10.6.2, "The .eh_frame_hdr section").
 
+use std::io;
 use std::ops::Range;
 
 use super::{Input, Rows, Section, rows_of};
@@ -43,6 +45,24 @@ pub(crate) fn for_loaded(memory: &impl ReadAt, binary: &Binary) -> Option<Rows> 
     }))
 }
 
+/// What the loader makes of a file, without loading it.
+pub(super) struct AsLoaded<'a>(pub(super) &'a Binary);
+
+impl ReadAt for AsLoaded<'_> {
+    fn read_at(&self, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let part = self.0.segments().iter().find_map(|segment| {
+            let skipped = address.checked_sub(segment.vaddr.0)?;
+            let rest = segment.file_size.checked_sub(skipped)?;
+            (rest > 0).then_some((segment.offset.0.checked_add(skipped)?, rest))
+        });
+        let Some((offset, rest)) = part else {
+            return Ok(0);
+        };
+        let count = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        ReadAt::read_at(self.0.file(), offset, &mut buffer[..count])
+    }
+}
+
 /// Where `.eh_frame` is.
 fn eh_frame(memory: &impl ReadAt, ElfAddr(index): ElfAddr) -> Option<u64> {
     let mut header = [0; 8];
@@ -81,7 +101,7 @@ fn read_entries(memory: &impl ReadAt, start: u64) -> Option<Vec<u8>> {
     }
 }
 
-fn fill(memory: &impl ReadAt, offset: u64, buffer: &mut [u8]) -> Option<()> {
+pub(super) fn fill(memory: &impl ReadAt, offset: u64, buffer: &mut [u8]) -> Option<()> {
     (read_some(memory, offset, buffer) == buffer.len()).then_some(())
 }
 
@@ -105,7 +125,7 @@ mod tests {
     struct Image(Vec<u8>);
 
     impl ReadAt for Image {
-        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
             ReadAt::read_at(self.0.as_slice(), offset, buffer)
         }
     }
@@ -135,5 +155,22 @@ mod tests {
         let index = binary.unwind_index().unwrap().0 as usize;
         image.truncate(index + 6);
         assert!(for_loaded(&Image(image), &binary).is_none());
+    }
+
+    /// Without section headers the rows are still found (but for the PLT, which only sections tell of).
+    #[test]
+    fn file_without_section_headers() {
+        let path = crate::process::tests::support::own_libc();
+        let expected = for_binary(&Binary::open(&path).unwrap()).unwrap();
+        let mut bytes = std::fs::read(path).unwrap();
+        // e_shoff; e_shnum and e_shstrndx.
+        bytes[0x28..0x30].fill(0);
+        bytes[0x3c..0x40].fill(0);
+        let rows = for_binary(&Binary::from_image(&bytes, "libc").unwrap()).unwrap();
+        assert!(rows.functions() > 1000 && rows.functions() == expected.functions());
+        let differing = expected
+            .iter()
+            .filter(|(address, rule)| rows.find(*address) != *rule);
+        assert!(differing.count() <= 4);
     }
 }

@@ -28,7 +28,8 @@ mod rows;
 mod sections;
 mod walk;
 
-pub use cfi::{Input, Plt, Section, rows_of};
+use cfi::{ENDBR64, start_files};
+pub use cfi::{Framed, Input, Plt, Section, rows_of};
 pub use error::UnwindError;
 pub(crate) use loaded::for_loaded;
 pub use misses::{Miss, Misses};
@@ -45,9 +46,14 @@ use crate::binary::Binary;
 ///
 /// # Errors
 ///
-/// The binary is not for x86-64, or its section headers or the sections themselves cannot be read.
+/// The binary is not for x86-64, or section headers that it has or the sections themselves cannot be read.
 pub fn for_binary(binary: &Binary) -> Result<Rows, UnwindError> {
-    sections::Sections::read(binary).map(|sections| rows_of(&sections.input()))
+    let sections = sections::Sections::read(binary)?;
+    // A file without section headers runs as well as any other.
+    let loaded = (!sections.has_headers())
+        .then(|| for_loaded(&loaded::AsLoaded(binary), binary))
+        .flatten();
+    Ok(loaded.unwrap_or_else(|| rows_of(&sections.input())))
 }
 
 #[cfg(test)]

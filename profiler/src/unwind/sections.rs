@@ -11,14 +11,15 @@ use object::read::{ReadCache, ReadRef};
 use object::{Endianness, elf};
 
 use super::go_table::{self, GoTable};
-use super::{Input, Plt, Section, UnwindError};
+use super::loaded::{AsLoaded, fill};
+use super::{ENDBR64, Framed, Input, Plt, Section, UnwindError, start_files};
 use crate::binary::Binary;
 
 /// What deflate gains at most (zlib's technical details, "Maximum Compression Factor").
 const BEST_COMPRESSION: u64 = 1032;
 
-/// `endbr64`, with which the entries of a `.plt` begin when it is made for Intel's indirect branch tracking.
-const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// A larger `.init` is none that a linker has put together.
+const LARGEST_INIT: u64 = 4096;
 
 /// Sections as they were read, and what else is needed to make rows.
 #[derive(Debug, Default)]
@@ -31,8 +32,12 @@ pub(super) struct Sections {
     text: Vec<Range<u64>>,
     entry: Option<u64>,
     plts: Vec<Plt>,
+    framed: Vec<Framed>,
     keeps_frame_pointers: bool,
     unreadable: u32,
+    has_headers: bool,
+    /// The first entry of `.init_array`.
+    first_init: Option<u64>,
 }
 
 /// A section's address and content, unpacked.
@@ -57,7 +62,13 @@ impl Sections {
             ..Self::default()
         };
         sections.read_headers(file)?;
+        sections.find_start_files(binary);
         Ok(sections)
+    }
+
+    /// Whether the file says where its sections are.
+    pub(super) fn has_headers(&self) -> bool {
+        self.has_headers
     }
 
     /// What rows are made from.
@@ -82,6 +93,7 @@ impl Sections {
             text: &self.text,
             entry: self.entry,
             plts: &self.plts,
+            framed: &self.framed,
             keeps_frame_pointers: self.keeps_frame_pointers,
             unreadable: self.unreadable,
         }
@@ -95,10 +107,10 @@ impl Sections {
         let endian = header
             .endian()
             .map_err(|_| UnwindError::Malformed("ELF byte order"))?;
-        // A file without section headers runs as well as any other.
         let sections = header
             .sections(endian, data)
             .map_err(|_| UnwindError::Malformed("section headers"))?;
+        self.has_headers = !sections.is_empty();
         let mut debug_frame = None;
         for section in sections.iter() {
             let name = sections.section_name(endian, section).unwrap_or_default();
@@ -110,6 +122,18 @@ impl Sections {
                 b".debug_frame" => debug_frame = Some(section),
                 b".text" => self.text_address = section.sh_addr(endian),
                 b".got" => self.data_address = section.sh_addr(endian),
+                b".init" | b".fini" if section.sh_size(endian) <= LARGEST_INIT => {
+                    let address = section.sh_addr(endian);
+                    let code = read_section(file, endian, section, data);
+                    self.framed
+                        .extend(code.and_then(|code| Framed::new(address, &code)));
+                }
+                b".init_array" => {
+                    let mut first = [0; 8];
+                    let offset = section.sh_offset(endian);
+                    let is_read = file.read_exact_at(&mut first, offset).is_ok();
+                    self.first_init = is_read.then(|| u64::from_le_bytes(first));
+                }
                 b".plt" | b".plt.sec" | b".plt.got" => self.add_plt(file, endian, section, name),
                 _ => {}
             }
@@ -124,6 +148,17 @@ impl Sections {
             self.debug_frame = self.load(file, endian, section, data);
         }
         Ok(())
+    }
+
+    /// Looks whether what comes before the first function that is run is what gcc puts there.
+    fn find_start_files(&mut self, binary: &Binary) {
+        let Some((start, size)) = self.first_init.and_then(start_files::place) else {
+            return;
+        };
+        let mut code = vec![0; size];
+        if fill(&AsLoaded(binary), start, &mut code).is_some() {
+            self.framed.extend(start_files::recognize(start, &code));
+        }
     }
 
     fn load<'data, R: ReadRef<'data>>(

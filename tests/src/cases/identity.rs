@@ -1,6 +1,8 @@
 //! Which file a mapping is of: paths, build-ids, files that are gone or have been replaced.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{
@@ -97,7 +99,7 @@ fn replaced_program() {
     check_gone(&record(&target), &path);
 }
 
-/// A program is the main binary though the dynamic linker was named as the command.
+/// A program is the main binary though the dynamic linker was named as the command (PI-13).
 #[test]
 fn started_by_the_dynamic_linker() {
     let Some(_turn) = shared() else { return };
@@ -119,6 +121,25 @@ fn interpreter(program: &Path) -> Option<String> {
     );
     let (_, rest) = headers.split_once("interpreter: ")?;
     rest.split_once(']').map(|(path, _)| path.to_owned())
+}
+
+/// A name may have any bytes: in the profile it is text, with what is none replaced, and the file is opened by what it is (MP-02,
+/// MP-06, MP-09).
+#[test]
+fn unusual_name() {
+    let Some(_turn) = shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(OsStr::from_bytes(b"a b\nc\\012 \xff "));
+    copy_program(&fixture("spin-fp"), &path);
+    let target = Target::spawn(&path, &[]);
+    let recording = record(&target);
+    let profile = recording.profile();
+    let main = &profile.message().mapping[0];
+    assert_eq!(profile.string(main.filename), path.to_string_lossy());
+    let id = build_id(&fixture("spin-fp"));
+    assert_eq!(Some(profile.string(main.build_id)), id.as_deref());
+    let all = Stacks::of(&profile);
+    all.in_leaf("leaf").assert_share(&all, 0.9, "named");
 }
 
 /// Code in a file that is not ELF is sampled, has a mapping of its file and no name, and the summary says why.

@@ -1,5 +1,6 @@
 //! The tests, by topic.
 
+mod awkward_memory;
 mod commands;
 mod core_files;
 mod errors;

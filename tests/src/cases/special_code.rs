@@ -75,7 +75,8 @@ fn vdso() {
     }
 }
 
-/// Code made at run time is named by the perf map of its process, in a mapping `[jit]`, and its callers are found.
+/// Code made at run time is named by the perf map of its process, in a mapping `[jit]`, and its callers are found
+/// (MP-13).
 #[test]
 fn jit() {
     let Some(_turn) = shared() else { return };

@@ -10,6 +10,7 @@ mod recording;
 mod report;
 mod stacks;
 mod target;
+mod uprobe;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +22,7 @@ pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;
 pub(crate) use stacks::{Stacks, assert_about};
 pub(crate) use target::Target;
+pub(crate) use uprobe::Uprobe;
 
 /// The program under test.
 pub(crate) fn profiler() -> PathBuf {
@@ -52,6 +54,19 @@ pub(crate) fn build_id(file: &Path) -> Option<String> {
     let notes = output(Command::new("readelf").arg("-n").arg(file));
     let id = notes.lines().find_map(|line| line.split_once("Build ID: "));
     id.map(|(_, id)| id.trim().to_owned())
+}
+
+/// The value of a symbol as `nm` prints it.
+pub(crate) fn symbol_value(program: &Path, symbol: &str) -> u64 {
+    let symbols = output(Command::new("nm").arg(program));
+    let mut fields = symbols
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let value = fields.find_map(|fields| match fields[..] {
+        [value, _, name] if name == symbol => u64::from_str_radix(value, 16).ok(),
+        _ => None,
+    });
+    value.unwrap_or_else(|| panic!("no {symbol} in {}", program.display()))
 }
 
 fn place(variable: &str, beside: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use crate::process::MappingKind;
-use crate::process::join::join_executable;
+use crate::process::join::{ByLines, join_executable};
 use crate::process::maps::{Maps, parse_maps};
 use crate::process::maps_line::Device;
 
@@ -19,7 +19,7 @@ fn one(text: impl AsRef<[u8]>) -> crate::process::MapsLine {
 
 /// Start, limit, offset and name of what is kept.
 fn kept(text: &str) -> Vec<(u64, u64, u64, String)> {
-    join_executable(&parse_maps(text.as_bytes()).lines)
+    join_executable(&parse_maps(text.as_bytes()).lines, &ByLines)
         .into_iter()
         .map(|joined| {
             let name = joined.line.path.to_string_lossy().into_owned();
@@ -31,7 +31,9 @@ fn kept(text: &str) -> Vec<(u64, u64, u64, String)> {
 /// All fields of a line are taken (MP-01), also of a 32-bit process (MP-30), and without a name (MP-13).
 #[test]
 fn fields() {
-    let line = one("00400000-0040b000 r-xp 00001000 fc:01 787766      /bin/cat\n");
+    let cat = "00400000-0040b000 r-xp 00000000 fc:01 787766      /bin/cat\n";
+    assert_eq!(kept(cat), [(0x40_0000, 0x40_b000, 0, "/bin/cat".into())]);
+    let line = one(cat.replace(" 00000000 ", " 00001000 "));
     assert_eq!(
         (line.start.0, line.limit.0, line.offset.0),
         (0x40_0000, 0x40_b000, 0x1000)
@@ -50,6 +52,11 @@ fn fields() {
     assert_eq!(line.permissions.to_string(), "r-xp");
     let narrow = one("08048000-08049000 r-xp 00000000 08:02 12 /bin/a");
     assert_eq!((narrow.start.0, narrow.inode), (0x804_8000, 12));
+    let library = one("f7f00000-f7f20000 r-xp 00001000 08:02 13 /lib/libc.so.6");
+    assert_eq!(
+        (library.start.0, library.limit.0),
+        (0xf7f0_0000, 0xf7f2_0000)
+    );
     for nameless in [
         "1000-2000 r-xp 00000000 00:00 0 ",
         "1000-2000 r-xp 00000000 00:00 0",

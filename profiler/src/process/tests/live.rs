@@ -9,7 +9,7 @@ use crate::process::tests::support::{
     Running, can_follow_map_files, compile, compile_leaderless, is_root, own_libc, own_loader,
     readelf_build_id, symbol,
 };
-use crate::process::{Mapping, MappingKind, ProcFs, Resolver, Warning};
+use crate::process::{Mapping, MappingKind, ProcFs, Resolver, Warning, parse_maps};
 
 fn own_mapping(resolver: &Resolver, name: &str) -> std::sync::Arc<Mapping> {
     let mappings = resolver.mappings(std::process::id()).unwrap();
@@ -285,9 +285,20 @@ fn process_without_first_thread() {
         mapping.build_id().map(ToString::to_string),
         readelf_build_id(&path)
     );
+    let mut threads = ProcFs::new().threads(pid).into_iter();
+    let other = threads.find(|tid| *tid != pid).unwrap();
+    let lines = std::fs::read(format!("/proc/{pid}/task/{other}/maps")).unwrap();
+    let lines = parse_maps(&lines).lines.into_iter();
+    let executable = lines.filter(|line| line.permissions.execute);
+    let expected: Vec<_> = executable.map(|line| (line.start, line.limit)).collect();
+    let mappings = Resolver::new().mappings(pid).unwrap();
+    let found = mappings
+        .iter()
+        .map(|mapping| (mapping.start, mapping.limit));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
 }
 
-/// A zombie has no mappings; a process that ends between opening and reading counts as gone (RS-13).
+/// A zombie has no mappings, nor has a thread of the kernel; a process that ends between opening and reading counts as gone (RS-13).
 #[test]
 fn ended_processes() {
     let mut child = Command::new("true").stdout(Stdio::null()).spawn().unwrap();
@@ -305,6 +316,11 @@ fn ended_processes() {
     let resolver = Resolver::new();
     assert!(resolver.mappings(pid).unwrap().is_empty());
     assert_eq!(resolver.stats().gone, 1);
+    // In a pid namespace of its own this may be anybody.
+    if ProcFs::new().name(2).is_some_and(|name| name == "kthreadd") {
+        assert!(resolver.mappings(2).unwrap().is_empty());
+        assert_eq!(resolver.stats().gone, 1);
+    }
 }
 
 /// A process in another mount namespace has the file of its own root, whatever lies at that path here
@@ -318,8 +334,9 @@ fn process_in_another_mount_namespace() {
     let program = compile(dir.path(), "app", &["-static"]);
     let root = dir.path().join("root");
     std::fs::create_dir(&root).unwrap();
-    let script = r#"mount -t tmpfs none "$1" && mkdir "$1/old" && cp "$2" "$1/true" &&
-                    cd "$1" && pivot_root . old && cd / && exec /true"#;
+    assert!(Path::new("/bin/true").exists(), "another file here");
+    let script = r#"mount -t tmpfs none "$1" && mkdir "$1/old" "$1/bin" && cp "$2" "$1/bin/true" &&
+                    cd "$1" && pivot_root . old && cd / && exec /bin/true"#;
     let mut command = Command::new("unshare");
     command.args([
         "--mount",
@@ -335,12 +352,12 @@ fn process_in_another_mount_namespace() {
     let mapping = Resolver::new()
         .lookup(running.pid(), running.address)
         .unwrap();
-    assert_eq!(mapping.path.to_str(), Some("/true"));
+    assert_eq!(mapping.path.to_str(), Some("/bin/true"));
     assert_eq!(mapping.build_id().map(ToString::to_string), expected);
     let path = crate::process::openable_path(Path::new("/proc"), running.pid(), &mapping).unwrap();
     let id = crate::binary::read_build_id(&path).unwrap();
     assert_eq!(id.map(|id| id.to_string()), expected);
-    let below_root = format!("/proc/{}/root/true", running.pid());
+    let below_root = format!("/proc/{}/root/bin/true", running.pid());
     let id = crate::binary::read_build_id(Path::new(&below_root)).unwrap();
     assert_eq!(id.map(|id| id.to_string()), expected);
 }

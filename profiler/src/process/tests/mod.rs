@@ -7,4 +7,5 @@ mod names;
 mod resolver;
 mod special;
 pub(crate) mod support;
+mod text_copies;
 mod told;

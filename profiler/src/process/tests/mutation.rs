@@ -1,7 +1,7 @@
 //! Damaged maps text: any answer will do, but there has to be one, and a consistent one.
 
 use crate::binary::elf_builder::Xorshift;
-use crate::process::join::join_executable;
+use crate::process::join::{ByLines, join_executable};
 use crate::process::parse_maps;
 
 const MAPS: &[u8] = b"\
@@ -32,7 +32,7 @@ fn damaged_maps_are_read_without_panic() {
             maps.lines.len() as u64 + maps.malformed + maps.empty
         );
         assert!(maps.lines.iter().all(|line| line.start < line.limit));
-        let joined = join_executable(&maps.lines);
+        let joined = join_executable(&maps.lines, &ByLines);
         assert!(joined.iter().all(|joined| joined.start < joined.limit));
         used += maps.lines.len();
     }

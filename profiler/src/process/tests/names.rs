@@ -3,6 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::addr::ProcAddr;
+use crate::binary::elf_builder::{Elf, RX};
 use crate::process::tests::support::{Fixture, PID};
 use crate::process::{MappingKind, Resolver};
 
@@ -63,6 +65,11 @@ fn newlines() {
         resolve(&fixture, "fe:00 1", "/no\\012file"),
         ("/no\\012file".into(), false)
     );
+    // Nothing else is written in another way.
+    for literal in ["/back\\slash", "/x\\134y", "/x\\040y"] {
+        let shown = resolve(&fixture, "fe:00 1", literal);
+        assert_eq!(shown, (literal.to_owned(), false));
+    }
     // The link tells when the file has gone, and is never escaped.
     fixture.link("1000-2000", Path::new("/a\nb\\c (deleted)"));
     assert_eq!(
@@ -85,4 +92,25 @@ fn memfds() {
         (mappings[0].path.to_str(), mappings[0].deleted),
         (Some("/memfd:jit code"), false)
     );
+}
+
+/// A memfd may hold a binary, which is opened through the mapping and never by a path that looks like its name (MP-18).
+#[test]
+fn binary_in_a_memfd() {
+    let fixture = Fixture::new();
+    let elf = Elf::new();
+    let note = elf.note(b"GNU\0", 3, &[7; 20], 4);
+    let elf = elf.load(RX, 0, 0, 0x1000).note_segment(&note, 4).build();
+    let identity = fixture.file("memfd:library", &elf);
+    fixture.maps(format!(
+        "1000-2000 r-xs 00000000 {identity}          /memfd:library (deleted)\n"
+    ));
+    let id = || {
+        let resolver = Resolver::with_proc_root(fixture.root());
+        let mapping = resolver.lookup(PID, ProcAddr(0x1000)).unwrap();
+        mapping.build_id().map(ToString::to_string)
+    };
+    assert_eq!(id(), None);
+    fixture.link("1000-2000", &fixture.files().join("memfd:library"));
+    assert_eq!(id(), Some("07".repeat(20)));
 }

@@ -3,7 +3,7 @@
 use crate::addr::ProcAddr;
 use crate::binary::elf_builder::{Elf, R, RX};
 use crate::process::tests::support::{Fixture, PID};
-use crate::process::{MappingKind, Resolver};
+use crate::process::{MappingKind, OpenError, Resolver};
 
 fn snapshot(
     fixture: &Fixture,
@@ -98,7 +98,7 @@ fn large_alignment_moves_the_start_down() {
     assert_eq!(mapping.load_bias(), Some(0x7f00_0000_0000));
 }
 
-/// A mapping without a binary states itself, and has no address as a file would state it.
+/// A mapping without a binary states itself, and has no address as a file would state it (MP-13, MP-16, MP-17).
 #[test]
 fn mappings_without_binary_state_themselves() {
     let fixture = Fixture::new();
@@ -106,6 +106,12 @@ fn mappings_without_binary_state_themselves() {
         "1000-2000 r-xp 00000000 00:00 0 ",
         "3000-4000 r-xp 00000000 00:00 0 [anon:my jit]",
         "5000-6000 r-xp 00000000 00:00 0 [uprobes]",
+        "7000-8000 r-xs 00000000 00:01 9 [anon_shmem:x]",
+        "9000-a000 rwxp 00000000 00:00 0 [stack:986]",
+        "b000-c000 r-xp 00000000 00:00 0 [vvar_vclock]",
+        "d000-e000 rwxp 00000000 00:00 0 [heap]",
+        "f000-10000 r-xs 00000000 00:0e 7 anon_inode:[perf_event]",
+        "11000-12000 r-xs 00000000 00:0e 7 anon_inode:bpf-map",
         "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]",
     ];
     let snapshot = snapshot(&fixture, &lines, &Elf::new());
@@ -115,10 +121,28 @@ fn mappings_without_binary_state_themselves() {
         .map(|mapping| mapping.kind)
         .collect();
     use MappingKind::{Anonymous, Special, Vsyscall};
-    assert_eq!(kinds, [Anonymous, Anonymous, Special, Vsyscall]);
-    for address in [0x1800, 0x3000, 0x5fff, 0xffff_ffff_ff60_0fff] {
+    let expected = [
+        Anonymous, Anonymous, Special, Anonymous, Special, Special, Special, Special, Special,
+        Vsyscall,
+    ];
+    assert_eq!(kinds, expected);
+    let addresses = [
+        0x1800,
+        0x3000,
+        0x5fff,
+        0x7000,
+        0x9fff,
+        0xb800,
+        0xd000,
+        0xf000,
+        0x1_1fff,
+        0xffff_ffff_ff60_0fff,
+    ];
+    for address in addresses {
         let mapping = snapshot.lookup(ProcAddr(address)).unwrap();
         assert!(mapping.binary().is_none() && mapping.map_files_link().is_none());
+        let error = mapping.binary_error().unwrap();
+        assert!(matches!(*error, OpenError::NoFile), "{error}");
         assert_eq!(mapping.elf_addr(ProcAddr(address)), None);
         let range = mapping.profile_range();
         assert_eq!(

@@ -22,16 +22,12 @@ pub(super) fn is_plausible(sym: &Sym<'_>, address: u64, contents: &Contents) -> 
 
 /// blazesym's answer in pprof's order: innermost first.
 pub(super) fn functions(sym: &Sym<'_>, demangler: &mut Demangler) -> Vec<Function> {
-    let mut function = |raw: &str, code: Option<&CodeInfo<'_>>| {
-        let names = demangler.names(raw);
-        Function {
-            name: names.name,
-            system_name: names.system_name,
-            file: code.map_or_else(String::new, |code| {
-                code.to_path().to_string_lossy().into_owned()
-            }),
-            line: code.and_then(|code| code.line).unwrap_or(0),
-        }
+    let mut function = |raw: &str, code: Option<&CodeInfo<'_>>| Function {
+        file: code.map_or_else(String::new, |code| {
+            code.to_path().to_string_lossy().into_owned()
+        }),
+        line: code.and_then(|code| code.line).unwrap_or(0),
+        ..demangler.names(raw).into()
     };
     let mut functions: Vec<Function> = sym
         .inlined

@@ -61,7 +61,9 @@ pub(super) fn layers(
     if let Some((file, name)) = separate.filter(|(file, _)| file.contents.symbols) {
         layers.push(Layer::new(file.path.clone(), name, false));
     }
-    // Even without a symbol table there may be the dynamic one.
-    layers.push(Layer::new(path, name, false));
+    // Even without a symbol table there may be the dynamic one, which blazesym finds by its section header.
+    if contents.sections {
+        layers.push(Layer::new(path, name, false));
+    }
     layers
 }

@@ -20,6 +20,7 @@
 //! ends the process with SIGBUS.
 
 mod answers;
+mod dynamic;
 mod layers;
 
 use std::fs::File;
@@ -36,6 +37,7 @@ use super::{Detail, Function, Miss, Named, Options, guard};
 use crate::addr::ElfAddr;
 use crate::binary::Binary;
 use answers::{adopt_linker_name, functions, is_complete, is_plausible};
+use dynamic::Exported;
 use layers::{Layer, layers};
 
 /// Addresses between two looks at the memory in use. One address can cost a large compilation unit, some MiB.
@@ -59,10 +61,13 @@ pub(super) fn symbolize(
         Ok(file) => Contents::read(&file),
         Err(error) => Err(error),
     };
-    let contents = match contents {
+    let mut contents = match contents {
         Ok(contents) => contents,
         Err(error) => return vec![Err(Miss::Unreadable(error)); addresses.len()],
     };
+    // Program headers tell of the build-id too, and so a debug file is found without section headers.
+    let id = || Some(binary.build_id()?.as_bytes().to_vec());
+    contents.build_id = contents.build_id.or_else(id);
     let mut order: Vec<usize> = (0..addresses.len()).collect();
     order.sort_unstable_by_key(|&index| addresses[index]);
     let mut reader = Reader::new(binary, path, contents, detail, options);
@@ -84,6 +89,8 @@ pub(super) fn symbolize(
 /// Asks the layers of one binary, the one that knows most first.
 struct Reader<'a> {
     layers: Vec<Layer>,
+    /// What a file without section headers exports.
+    exported: Option<Exported>,
     contents: Contents,
     has_symbols: bool,
     options: &'a Options,
@@ -112,8 +119,13 @@ impl<'a> Reader<'a> {
         .then(|| debug_files::find(&contents, binary.path(), &options.debug_dirs))
         .flatten();
         let separate_contents = separate.as_ref().map(|file| &file.contents);
+        let exported = (!contents.sections).then(|| Exported::read(binary));
         Self {
-            has_symbols: contents.symbols || contents.debug_info || separate_contents.is_some(),
+            has_symbols: contents.symbols
+                || contents.debug_info
+                || separate_contents.is_some()
+                || exported.as_ref().is_some_and(Exported::has_some),
+            exported,
             layers: layers(binary, path, &contents, separate.as_ref(), detail, options),
             contents,
             options,
@@ -149,6 +161,11 @@ impl<'a> Reader<'a> {
             {
                 break;
             }
+        }
+        if let Some(exported) = self.exported.as_ref().filter(|_| found.is_none()) {
+            found = exported
+                .name(address)
+                .map(|name| vec![self.demangler.names(name).into()]);
         }
         if self.floor.is_none() {
             self.floor = Some(self.resident.bytes());
@@ -219,7 +236,7 @@ impl<'a> Reader<'a> {
             log::debug!(
                 "{} MiB resident, reopening {}",
                 now >> 20,
-                self.layers[0].name
+                self.layers.first().map_or("", |layer| &layer.name)
             );
             self.let_go();
         }

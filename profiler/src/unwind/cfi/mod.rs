@@ -13,6 +13,7 @@ mod linkage;
 mod pointer;
 mod program;
 mod reader;
+pub(super) mod start_files;
 mod state;
 
 #[cfg(test)]
@@ -33,7 +34,8 @@ use std::ops::Range;
 use profiler_common::Rule;
 
 use self::entries::{Entries, Kind};
-pub use self::linkage::Plt;
+pub(super) use self::linkage::ENDBR64;
+pub use self::linkage::{Framed, Plt};
 use super::rows::Builder;
 use super::{Miss, Rows};
 
@@ -72,6 +74,8 @@ pub struct Input<'a> {
     pub entry: Option<u64>,
     /// Procedure linkage tables.
     pub plts: &'a [Plt],
+    /// `.init` and `.fini`, and the functions of gcc's start files.
+    pub framed: &'a [Framed],
     /// Code that nothing describes keeps frame pointers, as Go's does.
     pub keeps_frame_pointers: bool,
     /// Parts of the input that could not be read at all.
