@@ -21,6 +21,7 @@ mod caller;
 mod cgroup;
 pub mod cli;
 mod config;
+mod doctor;
 mod labels;
 mod launch;
 mod output;

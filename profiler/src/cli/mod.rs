@@ -6,6 +6,7 @@ mod args;
 mod build_id;
 mod core_file;
 mod core_report;
+mod doctor;
 mod generate;
 mod inputs;
 mod log_format;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
         (None, Some(Inspect::BuildId(args))) => build_id::run(args),
         (None, Some(Inspect::Core(args))) => core_file::run(args),
+        (None, Some(Inspect::Doctor(args))) => doctor::run(args),
         (None, Some(Inspect::Maps(args))) => maps::run(args),
         (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod core_files;
+mod doctor;
 mod errors;
 mod following;
 mod hostile;
