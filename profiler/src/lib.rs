@@ -24,6 +24,7 @@ mod config;
 mod doctor;
 mod labels;
 mod launch;
+mod name_services;
 mod output;
 mod pipeline;
 pub mod pprof;

@@ -172,7 +172,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORM", value_enum, default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
 
-    /// Print the man page or the completions for a shell, and exit
+    /// Print the man page, all of them as JSON, or the completions for a shell, and exit
     #[arg(long, value_name = "WHAT", value_enum, hide = true, exclusive = true)]
     pub(super) generate: Option<Generate>,
 
@@ -260,6 +260,8 @@ pub(super) enum LogFormat {
 pub(super) enum Generate {
     /// profiler(1)
     Man,
+    /// All man pages, that of each command too: one JSON object of file names and texts
+    ManPages,
     /// Completions for bash
     Bash,
     /// Completions for zsh

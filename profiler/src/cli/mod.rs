@@ -26,7 +26,7 @@ use clap::Parser;
 use args::{Args, Inspect};
 
 use crate::config::ConfigError;
-use crate::symbolize;
+use crate::{name_services, symbolize};
 
 /// What was typed makes no sense; clap exits with the same.
 const WRONG_USAGE: u8 = 2;
@@ -35,6 +35,7 @@ const NO_SAMPLES: u8 = 3;
 
 /// Parses the command line, does what it says, and tells how that went.
 pub fn main() -> ExitCode {
+    name_services::use_built_in();
     let args = Args::parse();
     symbolize::silence_caught_panics();
     log_format::init(args.log_format, args.verbose, args.quiet);
