@@ -95,14 +95,15 @@ impl Facts {
     pub(super) fn gather() -> Self {
         let procfs = ProcFs::new();
         let pid_namespace = procfs.pid_namespace();
+        let (sampling, parts) = sampler::try_all(pid_namespace);
         let system = rustix::system::uname();
         Self {
             kernel: system.release().to_string_lossy().into_owned(),
             machine: system.machine().to_string_lossy().into_owned(),
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("profiler")),
             rights: rights(),
-            parts: sampler::try_parts(),
-            sampling: sampler::sample_oneself(pid_namespace),
+            parts,
+            sampling,
             settings: settings(),
             kernel_symbols: Options::default().kernel_symbols_are_shown(),
             pid_namespace,

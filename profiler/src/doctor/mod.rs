@@ -135,8 +135,9 @@ fn judge(facts: &Facts) -> Examination {
     findings.extend(kernel::findings(facts));
     findings.extend(sight::findings(facts));
     // That everything together works says more than its parts; what is wrong with it is wrong with one of them.
-    let remedy = findings.iter().find(|finding| finding.prevents());
-    let sampling = kernel::sampling(facts, remedy.and_then(|finding| finding.mend.clone()));
+    let mut obstacles = findings.iter().filter(|finding| finding.prevents());
+    let remedy = obstacles.find_map(|finding| finding.mend.clone());
+    let sampling = kernel::sampling(facts, remedy);
     findings.insert(0, sampling);
     Examination {
         kernel: facts.kernel.clone(),

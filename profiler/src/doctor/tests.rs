@@ -337,6 +337,18 @@ const OBSTACLES: &[Case] = &[
     ),
     (
         |facts| {
+            facts.settings.paranoid = Some(3);
+            facts.parts.cpu_clock = refused(Errno::ACCESS);
+            facts.sampling = Err(SamplerError::Paranoid { level: 3 });
+        },
+        "sampling",
+        State::Missing,
+        "perf_event_paranoid is 3\n",
+        "sudo sysctl kernel.perf_event_paranoid=2",
+        false,
+    ),
+    (
+        |facts| {
             facts.rights.seccomp = true;
             facts.parts.programs = refused(Errno::PERM);
         },

@@ -34,7 +34,7 @@ pub(crate) use features::{
 pub(crate) use ring::{Event, Sample, StackCopy};
 pub(crate) use side_band::{MemoryChange, MemoryEvent, NewMapping};
 pub(crate) use tables::{TableError, Tables};
-pub(crate) use trial::{Parts, Sampled, StackWalk, sample_oneself, try_parts};
+pub(crate) use trial::{Parts, Sampled, StackWalk, try_all};
 
 /// Which processes are sampled.
 #[derive(Clone, PartialEq, Eq, Debug)]

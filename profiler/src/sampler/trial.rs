@@ -80,8 +80,17 @@ pub(crate) struct Sampled {
     pub walk: StackWalk,
 }
 
-/// Tries each part.
-pub(crate) fn try_parts() -> Parts {
+/// Samples this process, and tries each part by itself.
+///
+/// In this order, because aya raises the limit of locked memory for a process once, where that is needed and allowed; what
+/// is tried of the limit here must not take that chance away from the sampling.
+pub(crate) fn try_all(pid_namespace: Option<u32>) -> (Result<Sampled, SamplerError>, Parts) {
+    let limit = getrlimit(Resource::Memlock);
+    let sampled = sample_oneself(pid_namespace);
+    (sampled, try_parts(limit))
+}
+
+fn try_parts(limit: Rlimit) -> Parts {
     let cpus = aya::util::online_cpus().unwrap_or_else(|(_, error)| {
         log::debug!("the online CPUs are not known: {error}");
         vec![0]
@@ -108,7 +117,7 @@ pub(crate) fn try_parts() -> Parts {
             perf_hw_id::PERF_COUNT_HW_CPU_CYCLES as u64,
         ),
         types: KernelTypes::open().and_then(|types| layout::every_offset(&types)),
-        locked_memory: locked_memory(maps.is_ok()),
+        locked_memory: locked_memory(limit, maps.is_ok()),
         maps,
         cpus: cpus.len(),
     }
@@ -128,9 +137,9 @@ fn known(supported: bool) -> io::Result<()> {
     ))
 }
 
-/// Makes a map while no memory may be locked, which only those kernels refuse that count its memory.
-fn locked_memory(maps_can_be_made: bool) -> LockedMemory {
-    let before = getrlimit(Resource::Memlock);
+/// Makes a map while no memory may be locked: kernels that count its memory refuse it, or aya has to raise the limit.
+/// Afterwards the limit is as it was `before`.
+fn locked_memory(before: Rlimit, maps_can_be_made: bool) -> LockedMemory {
     let nothing = Rlimit {
         current: Some(0),
         maximum: before.maximum,
@@ -138,14 +147,12 @@ fn locked_memory(maps_can_be_made: bool) -> LockedMemory {
     let counts_maps = maps_can_be_made
         .then(|| setrlimit(Resource::Memlock, nothing).ok())
         .flatten()
-        .map(|()| map(MapType::Array).is_err());
+        .map(|()| map(MapType::Array).is_err() || getrlimit(Resource::Memlock).current != Some(0));
+    let limit = before.current;
     if let Err(error) = setrlimit(Resource::Memlock, before) {
-        log::debug!("the limit of locked memory stays 0: {error}");
+        log::debug!("the limit of locked memory stays as it is: {error}");
     }
-    LockedMemory {
-        limit: before.current,
-        counts_maps,
-    }
+    LockedMemory { limit, counts_maps }
 }
 
 /// Samples this process as `profiler --pid` would, until there are some samples or a second has passed.
@@ -153,7 +160,7 @@ fn locked_memory(maps_can_be_made: bool) -> LockedMemory {
 /// # Errors
 ///
 /// Those of a recording.
-pub(crate) fn sample_oneself(pid_namespace: Option<u32>) -> Result<Sampled, SamplerError> {
+fn sample_oneself(pid_namespace: Option<u32>) -> Result<Sampled, SamplerError> {
     let began = Instant::now();
     let own = std::process::id();
     let mut sampler = Sampler::load(SamplerOptions {
@@ -204,13 +211,14 @@ mod tests {
     /// The limit of locked memory is as it was before, whatever the answer is.
     #[test]
     fn limit_is_put_back() {
-        let limits = || {
-            let Rlimit { current, maximum } = getrlimit(Resource::Memlock);
-            (current, maximum)
-        };
+        let limits = || getrlimit(Resource::Memlock);
         let before = limits();
-        assert_eq!(locked_memory(true).limit, before.0);
-        assert_eq!(limits(), before);
-        assert_eq!(locked_memory(false).counts_maps, None);
+        assert_eq!(locked_memory(limits(), true).limit, before.current);
+        let after = limits();
+        assert_eq!(
+            (after.current, after.maximum),
+            (before.current, before.maximum)
+        );
+        assert_eq!(locked_memory(limits(), false).counts_maps, None);
     }
 }
