@@ -1,10 +1,11 @@
 //! What this kernel and these rights allow, and what mends the rest: facts that were tried out, and a finding for each.
 //!
-//! `facts` tries, and knows nothing of what it means; `rights`, `kernel` and `sight` judge, and ask the system nothing, so
+//! `facts` tries, and knows nothing of what it means; `rights`, `perf`, `kernel` and `sight` judge, and ask the system nothing, so
 //! that each judgement can be tested without the machine that it is about. Printing is left to `cli`.
 
 mod facts;
 mod kernel;
+mod perf;
 mod rights;
 mod sight;
 #[cfg(test)]
@@ -132,6 +133,7 @@ fn judge(facts: &Facts) -> Examination {
     let mut findings = Vec::new();
     findings.extend(rights::capabilities(facts));
     findings.push(rights::user_namespace(facts));
+    findings.extend(perf::findings(facts));
     findings.extend(kernel::findings(facts));
     findings.extend(sight::findings(facts));
     // That everything together works says more than its parts; what is wrong with it is wrong with one of them.
