@@ -1,6 +1,10 @@
-//! Gives up the rights that are no longer needed once sampling runs.
+//! The rights that the profiler needs, and giving up those that it does not need any more once sampling runs.
 
 use rustix::thread::{CapabilitySet, CapabilitySets};
+
+/// What a file of the profiler needs so that whoever runs it can profile everything, as setcap(8) takes it.
+pub(crate) const FILE_CAPABILITIES: &str =
+    "cap_bpf,cap_perfmon,cap_sys_ptrace,cap_checkpoint_restore,cap_dac_read_search,cap_syslog+ep";
 
 /// What the work after attaching still needs:
 /// reading counters and maps of BPF on kernels before 5.19 (`BPF`); other processes' mappings and files (`SYS_PTRACE`,

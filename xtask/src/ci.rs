@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::{codegen, fuzz, lint, tidy, vm};
+use crate::{codegen, dist, fuzz, lint, tidy, vm};
 
 /// A task of the list, its arguments and what it is called.
 type Step = (
@@ -15,6 +15,8 @@ const STEPS: &[Step] = &[
     ("lint", lint::run, &[]),
     ("codegen", codegen::run, &["--check"]),
     ("tidy", tidy::run, &[]),
+    // A minute of compiling on two cores, and 15 seconds of packing and trying.
+    ("dist", dist::run, &["--check"]),
     // What they find in so short a time is what the last change broke.
     ("fuzz", fuzz::run, &["--seconds", "15"]),
     // The oldest supported kernel and the newest there is; all of them take ten minutes.

@@ -52,11 +52,13 @@ pub(crate) fn cargo(toolchain: &BpfToolchain, program: &str, verb: &str) -> Comm
     let mut cargo = toolchain.command(program);
     // `asm` for another target, `core` for this one: flags by environment would also reach build scripts if
     // there were no --target.
-    let flags = [
+    let mut flags = vec![
         format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
         "-Clink-arg=--btf".to_owned(),
         format!("-Clinker={}", toolchain.linker().display()),
     ];
+    // The object is the same wherever it is built.
+    flags.extend(workspace::path_prefixes("--remap-path-prefix"));
     cargo
         .arg(verb)
         .args(["--package", "profiler-ebpf", "--locked", "--target", TARGET])

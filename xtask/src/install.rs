@@ -1,6 +1,4 @@
-//! `install`: puts `profiler` where sudo finds it, with its man page and completions.
-//!
-//! The page and the completions come from the program itself, so they cannot differ from what it takes.
+//! `install`: puts `profiler` where sudo finds it, with its man pages and completions.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,17 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{command, profiler, workspace};
+use crate::{command, extras, profiler, workspace};
 
 const DEFAULT_PREFIX: &str = "/usr/local";
-
-/// What `profiler --generate KIND` writes, and where below the prefix it is looked for.
-const GENERATED: &[(&str, &str)] = &[
-    ("man", "share/man/man1/profiler.1"),
-    ("bash", "share/bash-completion/completions/profiler"),
-    ("zsh", "share/zsh/site-functions/_profiler"),
-    ("fish", "share/fish/vendor_completions.d/profiler.fish"),
-];
 
 /// `cargo xtask install [--prefix DIRECTORY]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -30,9 +20,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let generated = workspace::target().join("install");
     fs::create_dir_all(&generated)
         .with_context(|| format!("could not create {}", generated.display()))?;
-    for (kind, place) in GENERATED {
-        let text = command::read(Command::new(&program).args(["--generate", kind]))?;
-        let file = generated.join(kind);
+    for (place, text) in extras::generate(&program)? {
+        let file = generated.join(place.file_name().context("a place is a file's")?);
         fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))?;
         files.push((file, prefix.join(place), "644"));
     }

@@ -15,7 +15,9 @@ mod bpf_toolchain;
 mod ci;
 mod codegen;
 mod command;
+mod dist;
 mod ebpf;
+mod extras;
 mod fixtures;
 mod fuzz;
 mod go;
@@ -64,6 +66,11 @@ const TASKS: &[Task] = &[
         "install",
         install::run,
         "put `profiler` where sudo finds it [--prefix DIRECTORY]",
+    ),
+    task(
+        "dist",
+        dist::run,
+        "make the tarball and the Debian package in target/dist [--check]",
     ),
     task(
         "test",

@@ -48,6 +48,11 @@ const FOR_TESTS: &[Wanted] = &[
         package: "gdb",
     },
     PYTHON,
+    // Gives a copy of the profiler its capabilities.
+    Wanted {
+        probe: Probe::Path("/usr/sbin/setcap"),
+        package: "libcap2-bin",
+    },
     Wanted {
         probe: Probe::Program("gcc"),
         package: "gcc",

@@ -32,6 +32,17 @@ pub(crate) fn bpf_object() -> PathBuf {
     target().join("bpf/profiler-ebpf.o")
 }
 
+/// Options for a compiler that replace the places of this machine in what it writes: those of the repository and of other
+/// people's crates.
+pub(crate) fn path_prefixes(option: &str) -> Vec<String> {
+    let home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let mut prefixes = vec![format!("{option}={}=/profiler", root().display())];
+    prefixes.extend(home.map(|home| format!("{option}={}=/cargo", home.display())));
+    prefixes
+}
+
 /// Whether this is a CI run, where a skipped test is a failure.
 pub(crate) fn is_ci() -> bool {
     env::var("CI").is_ok_and(|value| value == "true" || value == "1")

@@ -16,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 pub(crate) use container::container_id;
+pub(crate) use mount::version_2;
 pub(crate) use of_process::of_process;
 pub(crate) use table::{Cgroup, CgroupTable};
 
@@ -72,7 +73,7 @@ pub(crate) enum CgroupError {
 /// The directory of a control group that a user has named: by its path from the root of the hierarchy, as in
 /// `/proc/PID/cgroup`, or by that of its directory.
 pub(crate) fn find(asked: &Path) -> Result<PathBuf, CgroupError> {
-    let mount = mount::version_2().ok_or(CgroupError::NoVersion2)?;
+    let mount = version_2().ok_or(CgroupError::NoVersion2)?;
     for place in places(asked, &mount) {
         if is_version_2(&place)? {
             return Ok(place);
@@ -162,7 +163,7 @@ mod tests {
     /// What is no control group is refused with the place where there are some.
     #[test]
     fn refusals() {
-        let Some(mount) = mount::version_2() else {
+        let Some(mount) = version_2() else {
             println!("skipped: no control groups of version 2 here");
             return;
         };

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// The first place, as this process sees it.
-pub(super) fn version_2() -> Option<PathBuf> {
+pub(crate) fn version_2() -> Option<PathBuf> {
     let mounts = std::fs::read("/proc/self/mountinfo").ok()?;
     in_mountinfo(&mounts).filter(|place| place.is_dir())
 }

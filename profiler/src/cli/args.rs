@@ -9,6 +9,7 @@ use regex::bytes::Regex;
 
 use super::build_id::BuildIdArgs;
 use super::core_file::CoreArgs;
+use super::doctor::DoctorArgs;
 use super::maps::MapsArgs;
 use super::symbols::SymbolsArgs;
 use super::values;
@@ -27,7 +28,8 @@ Examples:
   profiler build-id /usr/bin/*                    which build each file is of
   sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
   sudo profiler symbols _PyRuntime                where the symbol is in every running process
-  profiler core core.4711 -o stacks.pb.gz         stacks of a program that died, as a report and as a profile";
+  profiler core core.4711 -o stacks.pb.gz         stacks of a program that died, as a report and as a profile
+  sudo profiler doctor                            what this machine allows, and what mends the rest";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -36,7 +38,8 @@ Exit codes:
   2  wrong usage
   3  it was written, but there were no samples
 
-For the commands that do not sample, 1 means that some input could not be read.
+For the commands that do not sample, 1 means that some input could not be read;
+for doctor, that nothing can be profiled here.
 
 Rights: root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and
 CAP_CHECKPOINT_RESTORE; where kernel.perf_event_paranoid is 3, CAP_SYS_ADMIN.
@@ -48,7 +51,7 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|core|unwind-info …",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|core|doctor|unwind-info …",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
@@ -169,7 +172,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORM", value_enum, default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
 
-    /// Print the man page or the completions for a shell, and exit
+    /// Print the man page, all of them as JSON, or the completions for a shell, and exit
     #[arg(long, value_name = "WHAT", value_enum, hide = true, exclusive = true)]
     pub(super) generate: Option<Generate>,
 
@@ -195,6 +198,10 @@ pub(super) enum Inspect {
 
     /// Print where a symbol is in every running process: address, size, type, name and file
     Symbols(SymbolsArgs),
+
+    /// Print what this kernel and these rights allow, and the command that mends what is wrong; fails when nothing can be
+    /// profiled
+    Doctor(DoctorArgs),
 
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {
@@ -253,6 +260,8 @@ pub(super) enum LogFormat {
 pub(super) enum Generate {
     /// profiler(1)
     Man,
+    /// All man pages, that of each command too: one JSON object of file names and texts
+    ManPages,
     /// Completions for bash
     Bash,
     /// Completions for zsh
@@ -306,6 +315,8 @@ mod tests {
                 Ok(()),
             ),
             ("core", Err("<FILE>")),
+            ("doctor --json", Ok(())),
+            ("-a doctor", Err("unexpected argument")),
             ("-a unwind-info /bin/true", Err("unexpected argument")),
             ("", Err("required")),
             ("-p 0", Err("0 is not in 1..")),

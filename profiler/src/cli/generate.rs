@@ -1,4 +1,4 @@
-//! The man page and the completions, made from the definitions of the options.
+//! The man pages and the completions, made from the definitions of the options.
 
 use std::io::{self, Write};
 
@@ -6,18 +6,24 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use serde_json::{Map, Value};
 
 use super::args::{Args, Generate};
 
 /// Prints what was asked for to standard output.
 pub(super) fn generate(what: Generate) -> Result<()> {
+    const CONTEXT: &str = "failed to make the man page";
     let mut command = Args::command();
     let mut bytes = Vec::new();
     let shell = match what {
         Generate::Man => {
-            man(command, &mut bytes).context("failed to make the man page")?;
+            command.build();
+            page(command).render(&mut bytes).context(CONTEXT)?;
             return print(&bytes);
+        }
+        Generate::ManPages => {
+            let pages = man_pages(command).context(CONTEXT)?;
+            return print(format!("{:#}\n", Value::Object(pages)).as_bytes());
         }
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
@@ -27,36 +33,61 @@ pub(super) fn generate(what: Generate) -> Result<()> {
     print(&bytes)
 }
 
-/// One page for all: the commands' own options are sections of it.
-fn man(mut command: clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+/// A page for the program and one for each of its commands, by file name.
+fn man_pages(mut command: clap::Command) -> io::Result<Map<String, Value>> {
     command.build();
-    let commands: Vec<_> = command.get_subcommands().cloned().collect();
-    let main = Man::new(command);
-    main.render_title(page)?;
-    main.render_name_section(page)?;
-    main.render_synopsis_section(page)?;
-    main.render_description_section(page)?;
-    main.render_options_section(page)?;
-    for command in commands {
-        let title = format!("profiler {}", command.get_name()).to_uppercase();
-        let about = command.get_about().map(ToString::to_string);
-        let text = Roff::new()
-            .control("SH", [title.as_str()])
-            .text([roman(about.unwrap_or_default())])
-            .to_roff();
-        page.extend_from_slice(text.as_bytes());
-        let (own, mut options) = (Man::new(command), Vec::new());
-        own.render_synopsis_section(&mut options)?;
-        own.render_options_section(&mut options)?;
-        let options = String::from_utf8_lossy(&options).replace("\n.SH ", "\n.SS ");
-        page.extend_from_slice(options.as_bytes());
-    }
-    main.render_extra_section(page)?;
-    main.render_version_section(page)
+    let mut commands = vec![command.clone()];
+    let shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+    commands.extend(shown.cloned());
+    let pages = commands.into_iter().map(|command| {
+        let (page, mut text) = (page(command), Vec::new());
+        page.render(&mut text)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok((page.get_filename(), Value::String(text)))
+    });
+    pages.collect()
+}
+
+fn page(command: clap::Command) -> Man {
+    Man::new(command)
+        .source(concat!("profiler ", env!("CARGO_PKG_VERSION")))
+        .manual("User Commands")
 }
 
 fn print(bytes: &[u8]) -> Result<()> {
     io::stdout()
         .write_all(bytes)
         .context("failed to write to standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each command has a page of its own with its options, and the program's page refers to all of them.
+    #[test]
+    fn page_of_each_command() {
+        let pages = man_pages(Args::command()).unwrap();
+        let main = pages["profiler.1"].as_str().unwrap();
+        assert!(main.contains("\\-\\-duration"), "{main}");
+        for command in [
+            "build-id",
+            "core",
+            "doctor",
+            "maps",
+            "symbols",
+            "unwind-info",
+        ] {
+            let page = pages[&format!("profiler-{command}.1")].as_str().unwrap();
+            assert!(page.contains(".SH SYNOPSIS"), "{page}");
+            let reference = format!("profiler-{command}(1)").replace('-', "\\-");
+            assert!(main.contains(&reference), "no {reference} in {main}");
+        }
+        assert!(
+            pages["profiler-doctor.1"]
+                .as_str()
+                .unwrap()
+                .contains("\\-\\-json")
+        );
+    }
 }

@@ -6,6 +6,7 @@ mod args;
 mod build_id;
 mod core_file;
 mod core_report;
+mod doctor;
 mod generate;
 mod inputs;
 mod log_format;
@@ -25,7 +26,7 @@ use clap::Parser;
 use args::{Args, Inspect};
 
 use crate::config::ConfigError;
-use crate::symbolize;
+use crate::{name_services, symbolize};
 
 /// What was typed makes no sense; clap exits with the same.
 const WRONG_USAGE: u8 = 2;
@@ -34,6 +35,7 @@ const NO_SAMPLES: u8 = 3;
 
 /// Parses the command line, does what it says, and tells how that went.
 pub fn main() -> ExitCode {
+    name_services::use_built_in();
     let args = Args::parse();
     symbolize::silence_caught_panics();
     log_format::init(args.log_format, args.verbose, args.quiet);
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
         (None, Some(Inspect::BuildId(args))) => build_id::run(args),
         (None, Some(Inspect::Core(args))) => core_file::run(args),
+        (None, Some(Inspect::Doctor(args))) => doctor::run(args),
         (None, Some(Inspect::Maps(args))) => maps::run(args),
         (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {

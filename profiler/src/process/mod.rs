@@ -19,6 +19,7 @@
 //! }
 //! ```
 
+mod access;
 mod address_space;
 mod auxv;
 mod core_file;
@@ -56,6 +57,7 @@ mod told;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use access::Access;
 pub use address_space::AddressSpace;
 pub use core_file::{
     CoreError, CoreFile, CoreNote, Damage, FileState, MappedRange, Missing, Module, ProgramInfo,

@@ -10,13 +10,14 @@ use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use super::features;
+use crate::privileges::FILE_CAPABILITIES;
 
 /// Why sampling could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SamplerError {
     /// The process may not do this.
     #[error(
-        "{action} needs {missing}; run as root, or give the program its rights: sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_checkpoint_restore,cap_dac_read_search,cap_syslog+ep {}",
+        "{action} needs {missing}; run as root, or give the program its rights: sudo setcap {FILE_CAPABILITIES} {}",
         program.display()
     )]
     MissingCapability {
@@ -26,6 +27,14 @@ pub(crate) enum SamplerError {
         missing: String,
         /// This program's file.
         program: PathBuf,
+    },
+    /// The capabilities that there are do not count.
+    #[error(
+        "{action} needs root's rights in the initial user namespace, and this is another (a container without root, unshare --user); run as root outside of it"
+    )]
+    UserNamespace {
+        /// What was refused.
+        action: &'static str,
     },
     /// Kernels before 5.11 charge BPF maps to the limit of locked memory.
     #[error(
@@ -175,6 +184,9 @@ fn refused_bpf(
 ) -> SamplerError {
     if !has_capability(capability) {
         return missing_capability(action, name);
+    }
+    if !features::in_initial_user_namespace() {
+        return SamplerError::UserNamespace { action };
     }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
     match (features::lockdown(), limit) {

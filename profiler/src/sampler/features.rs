@@ -87,8 +87,17 @@ fn kernel_btf() -> Result<Btf, btf_rs::Error> {
     })
 }
 
+/// Whether this process is in the initial user namespace, whose capabilities alone count for BPF and perf events.
+pub(crate) fn in_initial_user_namespace() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    /// `PROC_USER_INIT_INO` of the kernel's `linux/proc_ns.h`.
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    // Without user namespaces, or without `/proc`, there is nothing to look at.
+    std::fs::metadata("/proc/self/ns/user").map_or(true, |meta| meta.ino() == INITIAL)
+}
+
 /// The state of kernel lockdown (`integrity`, `confidentiality`), unless it is off or not built in.
-pub(super) fn lockdown() -> Option<String> {
+pub(crate) fn lockdown() -> Option<String> {
     // `none [integrity] confidentiality`: the one in force stands in brackets.
     let modes = std::fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
     let (_, rest) = modes.split_once('[')?;
@@ -97,7 +106,7 @@ pub(super) fn lockdown() -> Option<String> {
 }
 
 /// `kernel.perf_event_paranoid`, if there are perf events at all.
-pub(super) fn perf_event_paranoid() -> Option<i32> {
+pub(crate) fn perf_event_paranoid() -> Option<i32> {
     read_number(Path::new("/proc/sys/kernel/perf_event_paranoid"))
 }
 

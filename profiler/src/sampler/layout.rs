@@ -43,6 +43,14 @@ pub(super) fn layout(
     Ok(layout)
 }
 
+/// Looks for all that any option could ask for; the error names the first that the kernel does not state.
+pub(super) fn every_offset(types: &KernelTypes) -> Result<(), String> {
+    let mut layout = Layout::default();
+    [children, names, namespaces]
+        .iter()
+        .try_for_each(|find| find(types, &mut layout))
+}
+
 fn need(
     types: &Result<KernelTypes, String>,
     layout: &mut Layout,

@@ -16,6 +16,7 @@ mod perf_ring;
 mod ring;
 mod side_band;
 mod tables;
+mod trial;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -27,10 +28,13 @@ use profiler_common::{Counter, Part};
 use regex::bytes::Regex;
 
 pub(crate) use error::SamplerError;
-pub(crate) use features::max_sample_rate;
+pub(crate) use features::{
+    in_initial_user_namespace, lockdown, max_sample_rate, perf_event_paranoid,
+};
 pub(crate) use ring::{Event, Sample, StackCopy};
 pub(crate) use side_band::{MemoryChange, MemoryEvent, NewMapping};
 pub(crate) use tables::{TableError, Tables};
+pub(crate) use trial::{Parts, Sampled, StackWalk, try_all};
 
 /// Which processes are sampled.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -109,12 +109,22 @@ impl Drop for PerfRing {
     }
 }
 
+/// Whether the kernel lets all processes on a CPU be sampled by an event, every `period` of it. Nothing is sampled.
+pub(super) fn try_sampling(
+    cpu: u32,
+    kind: perf_type_id,
+    config: u64,
+    period: u64,
+) -> io::Result<()> {
+    let mut attributes = attributes(kind, config);
+    attributes.__bindgen_anon_1.sample_period = period;
+    attributes.set_disabled(1);
+    open(&attributes, cpu).map(drop)
+}
+
 fn open_event(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
-    // SAFETY: plain numbers, for which 0 is a value.
-    let mut attributes: perf_event_attr = unsafe { std::mem::zeroed() };
-    attributes.type_ = perf_type_id::PERF_TYPE_SOFTWARE as u32;
-    attributes.size = size_of::<perf_event_attr>() as u32;
-    attributes.config = perf_sw_ids::PERF_COUNT_SW_DUMMY as u64;
+    let dummy = perf_sw_ids::PERF_COUNT_SW_DUMMY as u64;
+    let mut attributes = attributes(perf_type_id::PERF_TYPE_SOFTWARE, dummy);
     attributes.sample_type = perf_event_sample_format::PERF_SAMPLE_TID as u64
         | perf_event_sample_format::PERF_SAMPLE_TIME as u64;
     attributes.clockid = CLOCK_MONOTONIC;
@@ -128,13 +138,27 @@ fn open_event(cpu: u32, bytes: usize) -> io::Result<OwnedFd> {
     attributes.set_comm(1);
     attributes.set_comm_exec(1);
     attributes.set_task(1);
+    open(&attributes, cpu)
+}
+
+fn attributes(kind: perf_type_id, config: u64) -> perf_event_attr {
+    // SAFETY: plain numbers, for which 0 is a value.
+    let mut attributes: perf_event_attr = unsafe { std::mem::zeroed() };
+    attributes.type_ = kind as u32;
+    attributes.size = size_of::<perf_event_attr>() as u32;
+    attributes.config = config;
+    attributes
+}
+
+/// Opens an event of all processes on one CPU.
+fn open(attributes: &perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
     const ANY_PROCESS: libc::pid_t = -1;
     const NO_GROUP: libc::c_int = -1;
     // SAFETY: the kernel reads the attributes, which say how large they are, and keeps no pointer to them.
     let event = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             ANY_PROCESS,
             cpu as libc::c_int,
             NO_GROUP,

@@ -63,6 +63,17 @@ pub(super) fn symbolize(path: &Path, addresses: &[ElfAddr]) -> Vec<Named> {
     answers
 }
 
+/// Whether the kallsyms file `path` shows the addresses of the kernel's functions, or zeros in their place.
+pub(super) fn shows_addresses(path: &Path) -> io::Result<bool> {
+    let reader = BufReader::new(File::open(path)?);
+    for line in reader.split(b'\n') {
+        if let Some(address) = code_address(&line?) {
+            return Ok(address != 0);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether the file shows addresses, or zeros in their place.
 #[derive(PartialEq, Eq, Debug)]
 enum Visible {

@@ -15,12 +15,15 @@ mod perf_map;
 mod tests;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::addr::ElfAddr;
 use crate::binary::Binary;
 
+use contents::Contents;
 pub use guard::silence_caught_panics;
 
 /// Finds out what the code at an address is called.
@@ -52,6 +55,27 @@ impl Symbolizer {
             Source::Kernel => kernel::symbolize(&self.options.kallsyms, addresses),
             Source::PerfMap(path) => perf_map::symbolize(path, addresses),
         }
+    }
+}
+
+impl Options {
+    /// Whether the kernel's list shows where its functions are; if not, they have no names.
+    ///
+    /// # Errors
+    ///
+    /// The list cannot be read.
+    pub(crate) fn kernel_symbols_are_shown(&self) -> io::Result<bool> {
+        kernel::shows_addresses(&self.kallsyms)
+    }
+
+    /// The separate debug file of the binary at `path`, if there is one that belongs to it.
+    ///
+    /// # Errors
+    ///
+    /// The binary cannot be read.
+    pub(crate) fn debug_file(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let contents = Contents::read(&File::open(path)?).map_err(io::Error::other)?;
+        Ok(debug_files::find(&contents, path, &self.debug_dirs).map(|found| found.path))
     }
 }
 

@@ -3,6 +3,7 @@
 mod awkward_memory;
 mod commands;
 mod core_files;
+mod doctor;
 mod errors;
 mod following;
 mod hostile;

@@ -91,6 +91,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cgroup", ALL_STEPS),
+    (
+        "doctor",
+        &["aggregate", "pprof", "output", "pipeline", "scan", "cli"],
+    ),
     ("binary", ALL_STEPS),
     (
         "scan",

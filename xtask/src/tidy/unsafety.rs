@@ -9,6 +9,7 @@ const PLACES: &[&str] = &[
     "profiler-ebpf/src/",
     "profiler-common/src/user.rs",
     "profiler/src/launch.rs",
+    "profiler/src/name_services.rs",
     "profiler/src/sampler/mapped.rs",
     "profiler/src/sampler/perf_ring.rs",
     "tests/programs/phases.rs",

@@ -10,11 +10,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::doctor;
 use super::tools::BUSYBOX;
 use crate::{command, workspace};
 
 /// How deep the recursion is.
 pub(super) const DEPTH: usize = 200;
+
+/// `setpriv` of util-linux.
+const WITH_RIGHTS: &str = "with-rights";
 
 /// A line that says that everything was run.
 pub(super) const END: &str = "guest: end";
@@ -65,7 +69,10 @@ pub(super) fn initramfs(directory: &Path, program: &Path) -> Result<PathBuf> {
     )?;
     compile("benches/programs/recursion.c", &root.join("bin/recursion"))?;
     compile("tests/programs/kernelwork.c", &root.join("bin/kernelwork"))?;
-    for name in ["profiler", "recursion", "kernelwork"] {
+    // By another name, because busybox has one that cannot change users.
+    let setpriv = command::find("setpriv").context("setpriv is needed (util-linux)")?;
+    fs::copy(setpriv, root.join("bin").join(WITH_RIGHTS)).context("setpriv")?;
+    for name in ["profiler", "recursion", "kernelwork", WITH_RIGHTS] {
         add_libraries(&root, &root.join("bin").join(name))?;
     }
     for (path, text) in [
@@ -140,6 +147,7 @@ fn script() -> String {
         WITHIN='unshare --mount --pid --fork --mount-proc beside-recursion'\n\
         record {INSIDE} --comm '^recursion$' --cgroup / --labels all\n"
     );
+    text += &doctor::script();
     text += &format!("echo '{END}'\npoweroff -f\n");
     text
 }

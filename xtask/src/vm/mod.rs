@@ -4,6 +4,7 @@
 //! profile proves it: profiles come out over the serial console and are read here, by another reader.
 
 mod boot;
+mod doctor;
 mod guest;
 mod kernels;
 mod tools;

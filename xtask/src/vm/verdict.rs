@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::doctor;
 use super::guest::{DEPTH, END, EXIT_CODE, INSIDE, PROFILE_BEGINS, PROFILE_ENDS, RECORDINGS};
 use super::kernels::Kernel;
 use crate::bench::pprof_text;
@@ -146,6 +147,9 @@ pub(super) fn read(kernel: &Kernel, log: &Path, seconds: f64) -> Result<Verdict>
             (Err(error), _) => verdict.failures.push(format!("{name}: {error:#}")),
         }
     }
+    verdict
+        .failures
+        .extend(doctor::failures(&text, series(&kernel.version)));
     let used = if has_loop { "on_cpu" } else { "walk_on" };
     let ran = text.contains(&format!("BPF program {used}: "));
     if !ran {
