@@ -18,6 +18,7 @@ mod options;
 mod peers;
 mod perf_text;
 pub(crate) mod pprof_text;
+mod processes;
 pub(crate) mod profile;
 mod profilers;
 mod recording;
@@ -52,6 +53,7 @@ const OTHERS: &[Other] = &[
     (accuracy::NAME, accuracy::run),
     (commands::NAME, commands::run),
     (core::NAME, core::run),
+    (processes::NAME, processes::run),
 ];
 
 /// `cargo xtask bench [OPTIONS]`.
