@@ -148,6 +148,7 @@ mod tests {
         let error = Caller::lookup(4_000_000_001).unwrap_err().to_string();
         assert!(error.contains("4000000001"), "{error}");
     }
+
     /// The programs of the machine know the same of a user as its user database, and nothing of an id that nobody has.
     #[test]
     fn lookup_by_programs() {

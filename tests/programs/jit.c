@@ -7,6 +7,7 @@
  * in the middle of a memfd of 8 GiB, nearly all of which is a hole, as sandboxes have one for all of their memory.
  */
 
+#include "loop_code.h"
 #include "target.h"
 
 #include <fcntl.h>
@@ -14,14 +15,7 @@
 
 /* void loop(uint64_t rounds), rounds > 0 */
 #if defined(__x86_64__)
-static const unsigned char CODE[] = {
-    0x55,             /*    push %rbp       */
-    0x48, 0x89, 0xe5, /*    mov  %rsp, %rbp */
-    0x48, 0xff, 0xcf, /* 1: dec  %rdi       */
-    0x75, 0xfb,       /*    jnz  1b         */
-    0x5d,             /*    pop  %rbp       */
-    0xc3,             /*    ret             */
-};
+static const unsigned char CODE[] = LOOP_CODE;
 #elif defined(__aarch64__)
 static const uint32_t CODE[] = {
     0xa9bf7bfd, /*    stp  x29, x30, [sp, #-16]! */

@@ -13,6 +13,7 @@
  * With --late that happens in the middle of the work, after 300 ms of it, else before it is ready.
  */
 
+#include "loop_code.h"
 #include "target.h"
 
 #include <link.h>
@@ -85,14 +86,7 @@ A_FUNCTION void call_first_byte(uint64_t rounds) {
     KEEP_FRAME();
 }
 
-static const unsigned char COMPILED[] = {
-    0x55,             /*    push %rbp       */
-    0x48, 0x89, 0xe5, /*    mov  %rsp, %rbp */
-    0x48, 0xff, 0xcf, /* 1: dec  %rdi       */
-    0x75, 0xfb,       /*    jnz  1b         */
-    0x5d,             /*    pop  %rbp       */
-    0xc3,             /*    ret             */
-};
+static const unsigned char COMPILED[] = LOOP_CODE;
 
 static char map[64];
 

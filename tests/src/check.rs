@@ -80,6 +80,13 @@ pub struct Sample {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Sample {
+    /// Whether the stack lacks its outer frames, which a label says.
+    pub fn is_cut(&self) -> bool {
+        self.labels.contains_key("truncated")
+    }
+}
+
 /// One location of a [`Sample`].
 #[derive(Clone, PartialEq, Debug)]
 pub struct Frame {

@@ -398,6 +398,12 @@ impl Xorshift {
     }
 }
 
+/// Takes its section headers from a little-endian 64-bit file, as `sstrip` does: `e_shoff`, and `e_shnum` with `e_shstrndx`.
+pub(crate) fn take_section_headers(file: &mut [u8]) {
+    file[0x28..0x30].fill(0);
+    file[0x3c..0x40].fill(0);
+}
+
 /// Makes a FIFO that nobody writes to.
 pub(crate) fn make_fifo(path: &std::path::Path) {
     rustix::fs::mknodat(

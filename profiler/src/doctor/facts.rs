@@ -7,7 +7,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::cgroup;
 use crate::process::{Access, ProcFs};
-use crate::sampler::{self, Parts, Sampled, SamplerError};
+use crate::sampler::{self, Parts, Sampled, SamplerError, sysctl};
 use crate::symbolize::Options;
 
 /// Where distributions have the C library, whose debug file stands for those of all libraries.
@@ -146,11 +146,6 @@ fn settings() -> Settings {
         ptrace_scope: sysctl("kernel/yama/ptrace_scope"),
         lockdown: sampler::lockdown(),
     }
-}
-
-fn sysctl(name: &str) -> Option<i32> {
-    let text = std::fs::read_to_string(Path::new("/proc/sys").join(name));
-    text.ok()?.trim().parse().ok()
 }
 
 fn debug_files(options: &Options) -> DebugFiles {

@@ -311,7 +311,7 @@ impl Unwinding {
             let all = runs.len();
             runs.retain(|run| run.rule == 0);
             if runs.len() < all {
-                result = tables.set_process(pid, &runs, runs.len() == all);
+                result = tables.set_process(pid, &runs, false);
                 self.counts.crowded += u64::from(result.is_ok());
             }
         }

@@ -107,16 +107,18 @@ pub(crate) fn lockdown() -> Option<String> {
 
 /// `kernel.perf_event_paranoid`, if there are perf events at all.
 pub(crate) fn perf_event_paranoid() -> Option<i32> {
-    read_number(Path::new("/proc/sys/kernel/perf_event_paranoid"))
+    sysctl("kernel/perf_event_paranoid")
 }
 
 /// The highest sampling frequency that the kernel allows, in Hz (`kernel.perf_event_max_sample_rate`).
 pub(crate) fn max_sample_rate() -> Option<u32> {
-    read_number(Path::new("/proc/sys/kernel/perf_event_max_sample_rate"))
+    sysctl("kernel/perf_event_max_sample_rate")
 }
 
-fn read_number<T: std::str::FromStr>(path: &Path) -> Option<T> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+/// A setting of the kernel by its name below `/proc/sys`, if the kernel has it and it is of this type.
+pub(crate) fn sysctl<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let text = std::fs::read_to_string(Path::new("/proc/sys").join(name));
+    text.ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]

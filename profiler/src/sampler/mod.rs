@@ -29,7 +29,7 @@ use regex::bytes::Regex;
 
 pub(crate) use error::SamplerError;
 pub(crate) use features::{
-    in_initial_user_namespace, lockdown, max_sample_rate, perf_event_paranoid,
+    in_initial_user_namespace, lockdown, max_sample_rate, perf_event_paranoid, sysctl,
 };
 pub(crate) use ring::{Event, Sample, StackCopy};
 pub(crate) use side_band::{MemoryChange, MemoryEvent, NewMapping};

@@ -37,13 +37,7 @@ pub(super) fn symbolize(path: &Path, addresses: &[ElfAddr]) -> Vec<Named> {
     order.sort_unstable_by_key(|&index| addresses[index]);
     let mut queries: Vec<Query> = order
         .iter()
-        .map(|&index| Query {
-            address: addresses[index].0,
-            start: 0,
-            rank: Rank::default(),
-            symbol: String::new(),
-            module: None,
-        })
+        .map(|&index| Query::of(addresses[index].0))
         .collect();
     let problem = match File::open(path).and_then(|file| read(file, &mut queries)) {
         Ok(Visible::Yes) => None,
@@ -65,13 +59,9 @@ pub(super) fn symbolize(path: &Path, addresses: &[ElfAddr]) -> Vec<Named> {
 
 /// Whether the kallsyms file `path` shows the addresses of the kernel's functions, or zeros in their place.
 pub(super) fn shows_addresses(path: &Path) -> io::Result<bool> {
-    let reader = BufReader::new(File::open(path)?);
-    for line in reader.split(b'\n') {
-        if let Some(address) = code_address(&line?) {
-            return Ok(address != 0);
-        }
-    }
-    Ok(false)
+    // Nothing lies at 0, so the first function settles it.
+    let visible = read(File::open(path)?, &mut [Query::of(0)])?;
+    Ok(visible == Visible::Yes)
 }
 
 /// Whether the file shows addresses, or zeros in their place.
@@ -82,6 +72,16 @@ enum Visible {
 }
 
 impl Query {
+    fn of(address: u64) -> Self {
+        Self {
+            address,
+            start: 0,
+            rank: Rank::default(),
+            symbol: String::new(),
+            module: None,
+        }
+    }
+
     fn answer(self) -> Named {
         let end_of_image = matches!(self.symbol.as_str(), "_etext" | "_einittext" | "_end");
         if self.symbol.is_empty() || end_of_image || self.address - self.start > LONGEST_FUNCTION {

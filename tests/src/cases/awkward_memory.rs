@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::Signal;
 
+use crate::check::Sample;
 use crate::harness::{
     Recorder, Recording, Stacks, Target, Uprobe, build_id, copy_program, fixture, shared, skip,
     symbol_value,
@@ -62,7 +63,7 @@ fn check_stacks(recording: &Recording, program: &str, least: f64) {
         build_id(&path).as_deref(),
     );
     let all = Stacks::of(&recording.profile());
-    let whole = all.filter(|sample| !sample.labels.contains_key("truncated"));
+    let whole = all.filter(|sample| !sample.is_cut());
     whole.assert_share(&all, least, "whole");
     let named = whole.calling(&CHAIN).filter(|sample| {
         let frames = sample.stack.iter();
@@ -200,11 +201,7 @@ fn program_in_a_memfd() {
     let all = Stacks::of(&recording.profile());
     let whole = all.calling(&CHAIN);
     whole.assert_share(&all, 0.5, "named");
-    assert_eq!(
-        all.filter(|sample| sample.labels.contains_key("truncated"))
-            .count(),
-        0
-    );
+    assert_eq!(all.filter(Sample::is_cut).count(), 0);
 }
 
 /// A static program that is position-independent is mapping 1, and its stacks are whole (PI-13).
@@ -222,11 +219,7 @@ fn static_pie() {
     let all = Stacks::of(&recording.profile());
     all.calling(&["leaf", "middle", "work_a", "outer", "main"])
         .assert_share(&all, 0.5, "named");
-    assert_eq!(
-        all.filter(|sample| sample.labels.contains_key("truncated"))
-            .count(),
-        0
-    );
+    assert_eq!(all.filter(Sample::is_cut).count(), 0);
 }
 
 /// With the kernel's older layout, in which libraries lie below the program, mapping 1 is still the program (PI-13).
@@ -314,11 +307,7 @@ fn no_section_headers() {
         build_id(&original).as_deref(),
     );
     let all = Stacks::of(&recording.profile());
-    assert_eq!(
-        all.filter(|sample| sample.labels.contains_key("truncated"))
-            .count(),
-        0
-    );
+    assert_eq!(all.filter(Sample::is_cut).count(), 0);
     all.calling(&["leaf", "middle", "work_a", "outer", "main"])
         .assert_share(&all, 0.5, "exported names");
 }
@@ -377,7 +366,7 @@ fn page_of_uprobes() {
     inside.assert_share(&all, 0.05, "in the page of uprobes");
     let said = inside.labelled("truncated", "page of uprobes");
     assert_eq!(said.count(), inside.count(), "{}", inside.text());
-    let others = all.filter(|sample| !sample.labels.contains_key("truncated"));
+    let others = all.filter(|sample| !sample.is_cut());
     assert_eq!(
         others.count() + inside.count(),
         all.count(),

@@ -1,14 +1,13 @@
 //! `profiler doctor`: what it says of this machine for somebody with all rights, with some and with none, and that the
 //! commands that it names mend what they say.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
 use super::rights::Public;
-use crate::harness::{alone, output, profiler, shared, skip};
+use crate::harness::{Setting, alone, output, profiler, shared, skip};
 
 /// What `doctor --json` said.
 struct Examination {
@@ -195,27 +194,6 @@ fn namespaces() {
     let examination = Examination::of(Command::new("unshare").args(pid).arg(profiler()));
     assert_eq!(examination.code, Some(0), "{:#}", examination.document);
     examination.check("pid-namespace", "limited", "pid:[");
-}
-
-/// A setting of the kernel that is put back at the end.
-struct Setting {
-    path: &'static str,
-    before: String,
-}
-
-impl Setting {
-    /// `None` where it cannot be changed.
-    fn change(path: &'static str, value: &str) -> Option<Self> {
-        let before = fs::read_to_string(path).ok()?;
-        fs::write(path, value).ok()?;
-        Some(Self { path, before })
-    }
-}
-
-impl Drop for Setting {
-    fn drop(&mut self) {
-        fs::write(self.path, self.before.trim_end()).expect("it was written before");
-    }
 }
 
 /// Where kernel addresses are hidden from everybody that is a limit, and the command that it names shows them again.

@@ -1,8 +1,8 @@
 //! Targets that a walk could get lost in, and binaries that are not what they were: each costs its own frames at most.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 
-use crate::harness::{Recorder, Stacks, Target, alone, copy_program, fixture, shared};
+use crate::harness::{Recorder, Setting, Stacks, Target, alone, copy_program, fixture, shared};
 
 /// Frame pointers that point to themselves or to each other and stack pointers to nowhere end a walk, and the stack is
 /// marked: nothing hangs, nothing is lost, and nothing is taken for whole that is not.
@@ -26,7 +26,7 @@ fn stacks_that_lead_nowhere() {
         ] {
             let here = all.calling(&[function]);
             assert!(here.count() > 0, "{unwind}: {function}: {}", all.text());
-            let open = here.filter(|sample| !sample.labels.contains_key("truncated"));
+            let open = here.filter(|sample| !sample.is_cut());
             let lost = open.count() - open.calling(&["main"]).count();
             assert_eq!(lost, 0, "{unwind}: {function}: {}", open.text());
         }
@@ -46,7 +46,7 @@ fn stacks_that_lead_nowhere_in_no_file() {
     assert_eq!(recording.summary()["lost"], serde_json::json!({}));
     let circle = all.filter(|sample| sample.stack.len() > 500);
     assert!(circle.count() > 0, "{}", all.text());
-    let open = circle.filter(|sample| !sample.labels.contains_key("truncated"));
+    let open = circle.filter(|sample| !sample.is_cut());
     assert_eq!(open.count(), 0, "{}", open.text());
 }
 
@@ -80,12 +80,10 @@ fn library_cut_while_it_is_mapped() {
 /// A process with more mappings than the kernel's table has room for is walked by what is in its files.
 #[test]
 fn a_hundred_thousand_mappings() {
-    const LIMIT: &str = "/proc/sys/vm/max_map_count";
     let Some(_turn) = alone() else { return };
-    let before = fs::read_to_string(LIMIT).unwrap();
-    fs::write(LIMIT, "300000").unwrap();
+    let limit = Setting::change("/proc/sys/vm/max_map_count", "300000").unwrap();
     let target = Target::waiting("many_mappings", "0.5");
-    fs::write(LIMIT, before.trim()).unwrap();
+    drop(limit);
     let pid = target.pid.to_string();
     let (recording, report) = Recorder::new(["-p", &pid, "-F", "997"]).run_over(target);
     let all = Stacks::of(&recording.profile());

@@ -25,7 +25,7 @@ fn libraries_in_turn_at_one_address() {
         let inside = all.in_leaf(&leaf);
         let expected = report.phases[name] as f64 / report.total as f64;
         inside.assert_share(&all, expected - 0.1, name);
-        let whole = inside.filter(|sample| !sample.labels.contains_key("truncated"));
+        let whole = inside.filter(|sample| !sample.is_cut());
         // Of each turn of 200 ms the first part, until its news has been read, may be cut.
         whole.assert_share(&inside, 0.4, "whole");
         assert_eq!(
@@ -69,7 +69,7 @@ fn check_loop(recording: &Recording, all: &Stacks) {
     assert!(user.count() > 200, "{}", all.text());
     let located = user.filter(|sample| innermost(sample).is_some_and(|file| !file.is_empty()));
     located.assert_share(&user, 0.99, "with a binary");
-    let whole = user.filter(|sample| !sample.labels.contains_key("truncated"));
+    let whole = user.filter(|sample| !sample.is_cut());
     whole.assert_share(&user, 0.95, "whole");
     let summary = recording.summary();
     assert_eq!(

@@ -41,10 +41,6 @@ fn plain(name: &str) -> &str {
     name.split("::h").next().unwrap_or_default()
 }
 
-fn is_cut(sample: &Sample) -> bool {
-    sample.labels.contains_key("truncated")
-}
-
 /// The same of a target that waits until its tables are ready: its first moments are no others.
 fn record_ready(name: &str, seconds: &str) -> Recording {
     let target = Target::waiting(name, seconds);
@@ -69,9 +65,9 @@ fn check_with(all: &Stacks, chain: &[&str], may_be_cut: f64) {
         own.count(),
         all.text()
     );
-    let wrong = own.filter(|sample| !is_cut(sample) && functions(sample) != chain);
+    let wrong = own.filter(|sample| !sample.is_cut() && functions(sample) != chain);
     assert_eq!(wrong.count(), 0, "not {chain:?}\n{}", wrong.text());
-    let cut = own.filter(is_cut);
+    let cut = own.filter(Sample::is_cut);
     let allowed = may_be_cut.max(1.5 / own.count() as f64);
     assert!(cut.share_of(&own) <= allowed, "{}", cut.text());
 }
@@ -114,7 +110,7 @@ fn shapes_of_c() {
     let unmarked = all.filter(|sample| {
         let last = functions(sample).last().copied();
         // None: in the middle of exec or exit.
-        !is_cut(sample) && !matches!(last, None | Some("_start" | ELSEWHERE))
+        !sample.is_cut() && !matches!(last, None | Some("_start" | ELSEWHERE))
     });
     assert_eq!(
         unmarked.count(),
@@ -130,7 +126,7 @@ fn handlers(all: &Stacks) {
     for (work, handler) in [("alarm_work", "on_alarm"), ("profile_work", "on_profile")] {
         let own = all.filter(|sample| functions(sample).first() == Some(&work));
         assert!(own.count() >= 5, "{}", all.text());
-        let whole = own.filter(|sample| !is_cut(sample));
+        let whole = own.filter(|sample| !sample.is_cut());
         // A library comes early, and until its news has been read stacks may be cut.
         whole.assert_share(&own, 0.7, handler);
         let wrong = whole.filter(|sample| {
@@ -227,7 +223,7 @@ fn shapes_of_go() {
         check_with(&all, &[&growing[..], &main].concat(), FIRST_MOMENTS);
         let in_c = all.filter(|sample| functions(sample).first() == Some(&"in_c_inner"));
         assert!(in_c.count() >= 5, "{name}: {}", all.text());
-        let whole = in_c.filter(|sample| !is_cut(sample));
+        let whole = in_c.filter(|sample| !sample.is_cut());
         whole.assert_share(&in_c, 1.0 - FIRST_MOMENTS, name);
         let wrong = whole.filter(|sample| {
             let functions = functions(sample);
@@ -245,7 +241,7 @@ fn short_process() {
     let all = Stacks::of(&record("stacks", "0.05").profile());
     let own = all.filter(|sample| functions(sample).contains(&"main"));
     assert!(own.count() >= 10, "{}", all.text());
-    let whole = own.filter(|sample| !is_cut(sample) && functions(sample).ends_with(&chain(&[])));
+    let whole = own.filter(|sample| !sample.is_cut() && functions(sample).ends_with(&chain(&[])));
     whole.assert_share(&own, 0.9, "whole");
 }
 
@@ -258,7 +254,12 @@ fn cut_stacks_are_marked() {
     let all = Stacks::of(&recording.profile());
     let deep = all.calling(&["bottom", "descend"]);
     deep.assert_share(&all, 0.8, "deep");
-    assert_eq!(deep.filter(is_cut).count(), deep.count(), "{}", deep.text());
+    assert_eq!(
+        deep.filter(Sample::is_cut).count(),
+        deep.count(),
+        "{}",
+        deep.text()
+    );
     let too_deep = deep.labelled("truncated", "deeper than the walk goes");
     // In the first moments the copy of the stack ends before.
     too_deep.assert_share(&deep, 0.8, "by their depth");

@@ -1,14 +1,13 @@
 //! Core files of real programs, and what the profiler and gdb say of them.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::{Target, output, profiler};
+use super::{Setting, Target, output, profiler};
 
 /// Says where the kernel writes core files, for the whole machine.
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
@@ -16,20 +15,10 @@ const PATTERN: &str = "/proc/sys/kernel/core_pattern";
 /// One test at a time changes it.
 static DUMPING: Mutex<()> = Mutex::new(());
 
-/// The pattern as it was, put back at the end.
-struct Pattern(String);
-
-impl Drop for Pattern {
-    fn drop(&mut self) {
-        fs::write(PATTERN, self.0.trim_end()).expect("the pattern was written before");
-    }
-}
-
 /// Runs a command that dies, and returns the core file that the kernel has written into `folder`.
 pub(crate) fn kernel_core(folder: &Path, command: &mut Command) -> PathBuf {
     let _turn = DUMPING.lock().unwrap_or_else(PoisonError::into_inner);
-    let _pattern = Pattern(fs::read_to_string(PATTERN).unwrap());
-    fs::write(PATTERN, format!("{}/core.%p", folder.display())).unwrap();
+    let _pattern = Setting::change(PATTERN, &format!("{}/core.%p", folder.display())).unwrap();
     let mut limited = Command::new("sh");
     limited
         .args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\""])

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::figures::median_of;
-use super::options::positive;
+use super::options::{self, positive};
 use super::unwind::goal;
 use super::{machine, report};
 use crate::{command, setup, workspace};
@@ -53,17 +53,14 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
 
 fn parse(arguments: &[String]) -> Result<(usize, String)> {
     let (mut rounds, mut name) = (5, NAME.to_owned());
-    let mut words = arguments.iter();
-    while let Some(option) = words.next() {
-        let Some(value) = words.next() else {
-            bail!("{option} needs a value\n{USAGE}");
-        };
-        match option.as_str() {
+    options::each(arguments, USAGE, |option, value| {
+        match option {
             "--rounds" => rounds = positive(option, value)? as usize,
             "--name" => name.clone_from(value),
-            _ => bail!("unknown argument `{option}`\n{USAGE}"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok((rounds, name))
 }
 

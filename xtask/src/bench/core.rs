@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::figures::median_of;
 use super::measure::{self, Usage};
-use super::options::positive;
+use super::options::{self, positive};
 use super::sysctl::Setting;
 use super::unwind::goal;
 use super::{machine, recording, report};
@@ -122,19 +122,16 @@ fn parse(arguments: &[String]) -> Result<Plan> {
         threads: GOAL_THREADS,
         name: NAME.to_owned(),
     };
-    let mut words = arguments.iter();
-    while let Some(option) = words.next() {
-        let Some(value) = words.next() else {
-            bail!("{option} needs a value\n{USAGE}");
-        };
-        match option.as_str() {
+    options::each(arguments, USAGE, |option, value| {
+        match option {
             "--rounds" => plan.rounds = positive(option, value)? as usize,
             "--gib" => plan.gib = positive(option, value)?,
             "--threads" => plan.threads = positive(option, value)?,
             "--name" => plan.name.clone_from(value),
-            _ => bail!("unknown argument `{option}`\n{USAGE}"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok(plan)
 }
 

@@ -77,7 +77,7 @@ fn compilers() -> String {
 }
 
 /// What follows `name` and the separator in a file of such lines.
-fn value_in(path: &str, name: &str, separator: char) -> String {
+pub(super) fn value_in(path: &str, name: &str, separator: char) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let mut values = text.lines().filter_map(|line| {
         let (found, value) = line.split_once(separator)?;

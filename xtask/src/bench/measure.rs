@@ -142,13 +142,23 @@ pub(super) fn run_between(arguments: &[String]) -> Result<()> {
     // Orphans; none left is the error that ends the loop.
     while wait(WaitOptions::empty()).is_ok() {}
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let us = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
     tell(&json!({
         "ended_ns": ended_ns,
-        "cpu_us": us(usage.user_time()) + us(usage.system_time()),
+        "cpu_us": cpu_us(&usage),
         "peak_kib": usage.max_rss(),
         "code": status.code(),
     }))
+}
+
+/// User and system time of all that this process has waited for, in seconds.
+pub(super) fn children_s() -> Result<f64> {
+    Ok(cpu_us(&getrusage(UsageWho::RUSAGE_CHILDREN)?) as f64 / 1e6)
+}
+
+/// User and system time in microseconds.
+fn cpu_us(usage: &nix::sys::resource::Usage) -> i64 {
+    let us = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
+    us(usage.user_time()) + us(usage.system_time())
 }
 
 /// `CLOCK_MONOTONIC`, which all three profilers can give the time of a sample in.

@@ -59,6 +59,24 @@ impl Options {
     }
 }
 
+/// Hands each option of a benchmark of something else to `take`, with its value; that tells whether it knows the option.
+pub(super) fn each(
+    arguments: &[String],
+    usage: &str,
+    mut take: impl FnMut(&str, &String) -> Result<bool>,
+) -> Result<()> {
+    let mut words = arguments.iter();
+    while let Some(option) = words.next() {
+        let Some(value) = words.next() else {
+            bail!("{option} needs a value\n{usage}");
+        };
+        if !take(option, value)? {
+            bail!("unknown argument `{option}`\n{usage}");
+        }
+    }
+    Ok(())
+}
+
 /// A number from 1 on.
 pub(super) fn positive(option: &str, value: &str) -> Result<u32> {
     match value.parse() {

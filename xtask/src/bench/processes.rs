@@ -10,13 +10,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
 use super::files::Files;
-use super::measure::{self, Running};
-use super::options::positive;
+use super::measure::{self, Running, children_s};
+use super::options::{self, positive};
 use super::recording::{Patience, make_empty};
 use super::unwind::goal;
 use super::{machine, peers, report};
@@ -78,17 +77,14 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
 
 fn parse(arguments: &[String]) -> Result<(usize, String)> {
     let (mut processes, mut name) = (10_000, NAME.to_owned());
-    let mut words = arguments.iter();
-    while let Some(option) = words.next() {
-        let Some(value) = words.next() else {
-            bail!("{option} needs a value\n{USAGE}");
-        };
-        match option.as_str() {
+    options::each(arguments, USAGE, |option, value| {
+        match option {
             "--processes" => processes = positive(option, value)? as usize,
             "--name" => name.clone_from(value),
-            _ => bail!("unknown argument `{option}`\n{USAGE}"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok((processes, name))
 }
 
@@ -300,10 +296,11 @@ fn cut(summary: &Value) -> (u64, u64) {
 
 /// Resident memory of a process.
 fn resident_kib(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    let size = machine::value_in(&format!("/proc/{pid}/status"), "VmRSS", ':');
+    let number = size
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
     number.with_context(|| format!("process {pid} has no memory"))
 }
 
@@ -315,12 +312,4 @@ fn cpu_s(pid: u32) -> Result<f64> {
     let fields = behind_name.split_whitespace().skip(11).take(2);
     let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
     Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
-}
-
-/// User and system time of all that was waited for, in seconds.
-fn children_s() -> Result<f64> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds =
-        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }

@@ -1,4 +1,4 @@
-//! The tarball: one directory with `bin`, `lib` and `share`, to be used where it is unpacked or copied to a prefix.
+//! The tarball: one directory with `bin` and `share`, to be used where it is unpacked or copied to a prefix.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

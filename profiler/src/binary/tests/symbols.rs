@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use crate::binary::elf_builder::{Elf, RX, Sym, Xorshift};
+use crate::binary::elf_builder::{Elf, RX, Sym, Xorshift, take_section_headers};
 use crate::binary::{Binary, Symbol, SymbolPattern, SymbolType, find_symbols};
 use crate::process::tests::support::own_libc;
 
@@ -172,9 +172,7 @@ fn symbols_of_the_c_library() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("libc.so.6");
     let mut bytes = std::fs::read(own_libc()).unwrap();
-    // `e_shoff`, `e_shnum` and `e_shstrndx`.
-    bytes[0x28..0x30].fill(0);
-    bytes[0x3c..0x40].fill(0);
+    take_section_headers(&mut bytes);
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(all_of(&path), expected);
 }

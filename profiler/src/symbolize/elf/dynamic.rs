@@ -44,9 +44,7 @@ mod tests {
     fn bounds_of_a_function() {
         let libc = std::fs::read(crate::process::tests::support::own_libc()).unwrap();
         let mut bytes = libc.clone();
-        // e_shoff; e_shnum and e_shstrndx.
-        bytes[0x28..0x30].fill(0);
-        bytes[0x3c..0x40].fill(0);
+        crate::binary::elf_builder::take_section_headers(&mut bytes);
         let whole = Binary::from_image(&libc, "libc").unwrap();
         let bare = Binary::from_image(&bytes, "libc").unwrap();
         let mut found = Vec::new();

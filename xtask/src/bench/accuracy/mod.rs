@@ -30,7 +30,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::files::Files;
-use super::options::positive;
+use super::options::{self, positive};
 use super::profilers::Kind;
 use super::recording::make_empty;
 use super::sysctl::Setting;
@@ -107,12 +107,8 @@ fn parse(arguments: &[String]) -> Result<Plan> {
         fixtures: PathBuf::new(),
         directory: workspace::target().join("bench/accuracy"),
     };
-    let mut words = arguments.iter();
-    while let Some(option) = words.next() {
-        let Some(value) = words.next() else {
-            bail!("{option} needs a value\n{USAGE}");
-        };
-        match option.as_str() {
+    options::each(arguments, USAGE, |option, value| {
+        match option {
             "--seconds" => plan.seconds = positive(option, value)?,
             "--frequency" => plan.frequency = positive(option, value)?,
             "--program" => {
@@ -124,9 +120,10 @@ fn parse(arguments: &[String]) -> Result<Plan> {
                 plan.programs.push(found?);
             }
             "--name" => plan.name.clone_from(value),
-            _ => bail!("unknown argument `{option}`\n{USAGE}"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     if plan.programs.is_empty() {
         plan.programs = CORPUS.iter().collect();
     }

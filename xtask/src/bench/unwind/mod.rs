@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 
 use super::figures::median_of;
 use super::machine;
-use super::options::positive;
+use super::options::{self, positive};
 use super::profilers::Kind;
 use super::recording::Patience;
 use super::report;
@@ -77,18 +77,15 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
 
 fn parse(arguments: &[String]) -> Result<(usize, u32, String)> {
     let (mut rounds, mut seconds, mut name) = (5, 4, NAME.to_owned());
-    let mut words = arguments.iter();
-    while let Some(option) = words.next() {
-        let Some(value) = words.next() else {
-            bail!("{option} needs a value\n{USAGE}");
-        };
-        match option.as_str() {
+    options::each(arguments, USAGE, |option, value| {
+        match option {
             "--rounds" => rounds = positive(option, value)? as usize,
             "--seconds" => seconds = positive(option, value)?,
             "--name" => name.clone_from(value),
-            _ => bail!("unknown argument `{option}`\n{USAGE}"),
+            _ => return Ok(false),
         }
-    }
+        Ok(true)
+    })?;
     Ok((rounds, seconds, name))
 }
 
