@@ -3,11 +3,13 @@
 //! What the bytes mean is left to [`crate::pprof`].
 
 mod file;
+mod window;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 pub(crate) use file::{Owner, ProfileFile};
+pub(crate) use window::Window;
 
 /// Why a profile cannot go where it should.
 #[derive(Debug, thiserror::Error)]
