@@ -3,6 +3,7 @@
 //! What the bytes mean is left to [`crate::pprof`].
 
 mod file;
+pub(crate) mod store;
 mod window;
 
 use std::io::{self, IsTerminal, Write};
