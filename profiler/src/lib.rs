@@ -32,6 +32,7 @@ mod privileges;
 pub mod process;
 mod sampler;
 pub mod scan;
+mod serve;
 mod summary;
 pub mod symbolize;
 pub mod unwind;

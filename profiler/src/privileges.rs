@@ -20,14 +20,38 @@ const KEPT: CapabilitySet = CapabilitySet::BPF
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::KILL);
 
+/// What a recording without an end needs: events on CPUs that come later (`PERFMON`; `SYS_ADMIN` stands for it where
+/// `kernel.perf_event_paranoid` is 3, and stays then), but nobody else's files are written and nobody is ended.
+const KEPT_TO_SERVE: CapabilitySet = CapabilitySet::BPF
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::SYS_PTRACE)
+    .union(CapabilitySet::CHECKPOINT_RESTORE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::SYSLOG)
+    .union(CapabilitySet::DAC_OVERRIDE);
+
 /// Drops every capability of this thread that is not needed after attaching.
 ///
 /// Threads made from here on have no more; so it is called before any is made.
 pub(crate) fn drop_after_attach() -> std::io::Result<()> {
+    keep_only(KEPT)
+}
+
+/// Likewise, for a recording without an end.
+pub(crate) fn drop_to_serve() -> std::io::Result<()> {
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    let level: Option<i32> = paranoid.ok().and_then(|text| text.trim().parse().ok());
+    keep_only(match level {
+        Some(3..) => KEPT_TO_SERVE.union(CapabilitySet::SYS_ADMIN),
+        _ => KEPT_TO_SERVE,
+    })
+}
+
+fn keep_only(kept: CapabilitySet) -> std::io::Result<()> {
     let have = rustix::thread::capabilities(None)?;
-    let permitted = have.permitted.intersection(KEPT);
+    let permitted = have.permitted.intersection(kept);
     let sets = CapabilitySets {
-        effective: have.effective.intersection(KEPT),
+        effective: have.effective.intersection(kept),
         permitted,
         inheritable: CapabilitySet::empty(),
     };

@@ -11,6 +11,7 @@ use super::build_id::BuildIdArgs;
 use super::core_file::CoreArgs;
 use super::doctor::DoctorArgs;
 use super::maps::MapsArgs;
+use super::serve::ServeArgs;
 use super::symbols::SymbolsArgs;
 use super::values;
 use crate::labels::LabelSet;
@@ -29,6 +30,7 @@ Examples:
   sudo profiler maps --pid 4711                   what the process has mapped, as a profile has it
   sudo profiler symbols _PyRuntime                where the symbol is in every running process
   profiler core core.4711 -o stacks.pb.gz         stacks of a program that died, as a report and as a profile
+  sudo profiler serve --dir /var/lib/profiler     always, a profile of each minute
   sudo profiler doctor                            what this machine allows, and what mends the rest";
 
 const EXIT_CODES: &str = "\
@@ -51,7 +53,7 @@ Linux 5.10 or newer.";
     name = "profiler",
     version,
     before_help = EXAMPLES,
-    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler build-id|maps|symbols|core|doctor|unwind-info …",
+    override_usage = "profiler [OPTIONS] --pid <PID>\n       profiler [OPTIONS] --tid <TID>\n       profiler [OPTIONS] --all\n       profiler [OPTIONS] --comm <REGEX> | --cgroup <PATH>\n       profiler [OPTIONS] -- COMMAND [ARGUMENTS]\n       profiler serve|build-id|maps|symbols|core|doctor|unwind-info …",
     after_help = EXIT_CODES,
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
@@ -184,7 +186,7 @@ pub(super) struct Args {
     pub(super) command: Vec<OsString>,
 }
 
-/// What the profiler knows of processes and binaries, without sampling.
+/// What the profiler does besides the one profile.
 #[derive(Subcommand, Clone, Debug)]
 pub(super) enum Inspect {
     /// Print the build-ids of files, or of what a process has mapped: `ID  PATH`, - for the ID where there is none
@@ -202,6 +204,9 @@ pub(super) enum Inspect {
     /// Print what this kernel and these rights allow, and the command that mends what is wrong; fails when nothing can be
     /// profiled
     Doctor(DoctorArgs),
+
+    /// Profile the whole machine until told to stop, and keep a profile of each minute on disk for a day
+    Serve(ServeArgs),
 
     /// Print the unwind rows of a binary: their number and size, what could not be expressed, and the rows
     UnwindInfo {
@@ -315,6 +320,14 @@ mod tests {
                 Ok(()),
             ),
             ("core", Err("<FILE>")),
+            ("serve", Ok(())),
+            (
+                "serve --dir x --window 60s --retain 24h --max-size 1GiB -F 19 --split exe",
+                Ok(()),
+            ),
+            ("serve --window 10ms", Err("at least a second")),
+            ("serve --max-size lots", Err("invalid value")),
+            ("serve --split pid", Err("possible values")),
             ("doctor --json", Ok(())),
             ("-a doctor", Err("unexpected argument")),
             ("-a unwind-info /bin/true", Err("unexpected argument")),

@@ -75,6 +75,7 @@ mod tests {
             "core",
             "doctor",
             "maps",
+            "serve",
             "symbols",
             "unwind-info",
         ] {

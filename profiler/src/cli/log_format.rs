@@ -7,14 +7,18 @@ use log::{Level, LevelFilter, Record};
 
 use super::args::LogFormat;
 
-/// Sets up the log: errors and warnings, more with `-v`, only errors with `-q`.
-pub(super) fn init(format: LogFormat, verbose: u8, quiet: bool) {
-    let level = match (quiet, verbose) {
+/// How much is said: errors and warnings (`usual`), more with `-v`, only errors with `-q`.
+pub(super) fn level(usual: LevelFilter, verbose: u8, quiet: bool) -> LevelFilter {
+    match (quiet, verbose) {
         (true, _) => LevelFilter::Error,
-        (false, 0) => LevelFilter::Warn,
+        (false, 0) => usual,
         (false, 1) => LevelFilter::Debug,
         (false, _) => LevelFilter::Trace,
-    };
+    }
+}
+
+/// Sets up the log.
+pub(super) fn init(format: LogFormat, level: LevelFilter) {
     let mut builder = Builder::new();
     builder
         .filter_level(LevelFilter::Off)

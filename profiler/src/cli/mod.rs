@@ -13,6 +13,8 @@ mod log_format;
 mod maps;
 mod record;
 mod report;
+mod serve;
+mod serve_values;
 mod signals;
 mod status;
 mod symbols;
@@ -22,6 +24,7 @@ mod values;
 use std::process::ExitCode;
 
 use clap::Parser;
+use log::LevelFilter;
 
 use args::{Args, Inspect};
 
@@ -38,13 +41,20 @@ pub fn main() -> ExitCode {
     name_services::use_built_in();
     let args = Args::parse();
     symbolize::silence_caught_panics();
-    log_format::init(args.log_format, args.verbose, args.quiet);
+    match &args.inspect {
+        Some(Inspect::Serve(serve)) => serve.init_log(),
+        _ => {
+            let level = log_format::level(LevelFilter::Warn, args.verbose, args.quiet);
+            log_format::init(args.log_format, level);
+        }
+    }
     let result = match (args.generate, &args.inspect) {
         (Some(what), _) => generate::generate(what).map(|()| ExitCode::SUCCESS),
         (None, Some(Inspect::BuildId(args))) => build_id::run(args),
         (None, Some(Inspect::Core(args))) => core_file::run(args),
         (None, Some(Inspect::Doctor(args))) => doctor::run(args),
         (None, Some(Inspect::Maps(args))) => maps::run(args),
+        (None, Some(Inspect::Serve(args))) => serve::run(args),
         (None, Some(Inspect::Symbols(args))) => symbols::run(args),
         (None, Some(Inspect::UnwindInfo { file, rows })) => {
             unwind_info::print(file, *rows).map(|()| ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! The main job: sample, write the profile, say what it is made of.
 
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::process::{Child, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -53,7 +54,8 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
     };
     let mut status = StatusLine::new(args.quiet);
     let ended = recording.run(stop.as_fd(), |recording| {
-        status.update(recording.progress())
+        status.update(recording.progress());
+        ControlFlow::Continue(())
     })?;
     status.clear();
     let stopped = Instant::now();

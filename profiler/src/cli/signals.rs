@@ -1,12 +1,12 @@
-//! Ctrl-C and SIGTERM: the first ends sampling, the second ends the program.
+//! Ctrl-C and SIGTERM: the first ends sampling, the second ends the program. SIGHUP, where it asks to read anew.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
 /// Becomes readable with the first signal.
@@ -34,5 +34,25 @@ impl StopSignal {
 impl AsFd for StopSignal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
+    }
+}
+
+/// Whether SIGHUP has come, which does not end the program any more.
+#[derive(Debug)]
+pub(super) struct ReloadSignal {
+    seen: Arc<AtomicBool>,
+}
+
+impl ReloadSignal {
+    /// Takes the signal over from now on.
+    pub(super) fn register() -> io::Result<Self> {
+        let seen = Arc::new(AtomicBool::new(false));
+        flag::register(SIGHUP, Arc::clone(&seen))?;
+        Ok(Self { seen })
+    }
+
+    /// Whether it has come since the last call.
+    pub(super) fn take(&self) -> bool {
+        self.seen.swap(false, Ordering::Relaxed)
     }
 }

@@ -25,6 +25,7 @@ mod walk_checks;
 mod window_time;
 mod write_up;
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -34,7 +35,7 @@ use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
-pub(crate) use counted::{Counted, WrittenUp};
+pub(crate) use counted::Counted;
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
@@ -43,7 +44,7 @@ use crate::sampler::{Event, Losses, Sample, Sampler, SamplerOptions, Targets, Un
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use descriptors::raise_limit;
-pub(crate) use names::NameMemory;
+pub(crate) use names::{NameMemory, naming_options};
 use news::without_old_stack;
 use processes::Processes;
 pub(crate) use progress::{Ended, Progress};
@@ -156,11 +157,11 @@ impl Recording {
     }
 
     /// Reads samples until `stop` becomes readable, the time is over, or the targets are gone; lets `after_reading` look
-    /// at it, or [`cut`](Self::cut) it, each time that something may have been read.
+    /// at it, [`cut`](Self::cut) it, or end it, each time that something may have been read.
     pub(crate) fn run(
         &mut self,
         stop: BorrowedFd<'_>,
-        mut after_reading: impl FnMut(&mut Self),
+        mut after_reading: impl FnMut(&mut Self) -> ControlFlow<()>,
     ) -> Result<Ended> {
         let ended = loop {
             let timeout = match self.time_left() {
@@ -170,8 +171,7 @@ impl Recording {
             };
             let woken = self.wait(stop, timeout)?;
             self.read_ring();
-            after_reading(self);
-            if woken.stop {
+            if after_reading(self).is_break() || woken.stop {
                 break Ended::Stopped;
             }
             if self.config.targets != Targets::All && self.roots.are_gone() {

@@ -33,6 +33,14 @@ pub(super) fn name_frames(
     NameMemory::default().name_frames(detail, options, frames, places)
 }
 
+/// How names are looked for when naming one binary may add so many bytes to the memory of the process.
+pub(crate) fn naming_options(memory_limit: u64) -> Options {
+    Options {
+        memory_limit,
+        ..Options::default()
+    }
+}
+
 /// Names that were found before. Its default remembers nothing from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct NameMemory {

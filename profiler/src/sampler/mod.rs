@@ -175,16 +175,18 @@ impl Losses {
         self.ring_full + self.output_failed + self.malformed
     }
 
-    /// What has come since `before`.
+    /// What has come since `before`. What was tried and then found to be none of those asked for may have come before.
     pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
-            tried: self.tried - before.tried,
-            ring_full: self.ring_full - before.ring_full,
-            output_failed: self.output_failed - before.output_failed,
-            malformed: self.malformed - before.malformed,
-            events: self.events - before.events,
-            memory_events: self.memory_events - before.memory_events,
-            children_not_followed: self.children_not_followed - before.children_not_followed,
+            tried: self.tried.saturating_sub(before.tried),
+            ring_full: self.ring_full.saturating_sub(before.ring_full),
+            output_failed: self.output_failed.saturating_sub(before.output_failed),
+            malformed: self.malformed.saturating_sub(before.malformed),
+            events: self.events.saturating_sub(before.events),
+            memory_events: self.memory_events.saturating_sub(before.memory_events),
+            children_not_followed: self
+                .children_not_followed
+                .saturating_sub(before.children_not_followed),
         }
     }
 }

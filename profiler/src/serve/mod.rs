@@ -1,0 +1,134 @@
+//! Continuous profiling: the main job's line, run once per window, for as long as nobody says stop.
+//!
+//! ```text
+//! recorder (this thread) ──▶ Counted ──▶ writer (names, pprof, gzip) ──▶ store
+//! ```
+//!
+//! The recorder never waits for anything but samples. While the writer is busy a window goes on and is longer.
+
+mod notify;
+mod writer;
+
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::Config;
+use crate::output::store::{Store, StoreSettings};
+use crate::pipeline::Recording;
+use crate::privileges;
+use notify::Manager;
+use writer::Writer;
+
+/// Bytes of windows that are kept in memory while the disk refuses: an hour of an ordinary machine.
+const BACKLOG: u64 = 16 << 20;
+
+/// How long the last window may take to be written after the signal to stop; systemd kills after 90 s.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What can be changed while it runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Limits {
+    /// How long a window is.
+    pub(crate) window: Duration,
+    /// How long windows are kept.
+    pub(crate) retain: Duration,
+    /// How many bytes they may have together.
+    pub(crate) max_size: u64,
+}
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// What is sampled.
+    pub(crate) config: Config,
+    /// Where windows are kept.
+    pub(crate) dir: PathBuf,
+    /// How long, and how many.
+    pub(crate) limits: Limits,
+}
+
+/// Profiles until `stop` becomes readable. Asks `reload` for other limits each time that something was read.
+///
+/// # Errors
+///
+/// When it cannot begin, with what mends it; later only when sampling or writing has ended by itself.
+pub(crate) fn run(
+    settings: Settings,
+    stop: BorrowedFd<'_>,
+    mut reload: impl FnMut() -> Option<Limits>,
+) -> Result<()> {
+    let Settings {
+        mut config,
+        dir,
+        mut limits,
+    } = settings;
+    config.check()?;
+    let frequency_hz = config.frequency_hz;
+    let store = Arc::new(Store::open(StoreSettings {
+        dir: dir.clone(),
+        retain: limits.retain,
+        max_size: limits.max_size,
+        backlog: BACKLOG,
+    })?);
+    let mut manager = Manager::from_environment();
+    let mut recording = Recording::start(config)?;
+    privileges::drop_to_serve().context("failed to drop capabilities")?;
+    let writer = Writer::start(Arc::clone(&store)).context("failed to start a thread")?;
+    log::info!(
+        "sampling all processes at {frequency_hz} Hz; windows of {} go to {}",
+        humantime::format_duration(limits.window),
+        dir.display()
+    );
+    manager.ready();
+
+    let mut is_late = false;
+    recording.run(stop, |recording| {
+        manager.alive(Instant::now());
+        if let Some(new) = reload().filter(|new| *new != limits) {
+            limits = new;
+            store.set(limits.retain, limits.max_size);
+        }
+        if writer.has_ended() {
+            return ControlFlow::Break(());
+        }
+        if recording.age() < limits.window {
+            return ControlFlow::Continue(());
+        }
+        let was_late = std::mem::replace(&mut is_late, !writer.has_room());
+        if !is_late {
+            writer.write(recording.cut());
+        } else if !was_late {
+            log::warn!(
+                "writing takes longer than a window, so this one is longer; nothing is lost"
+            );
+        }
+        ControlFlow::Continue(())
+    })?;
+    manager.stopping();
+    if writer.has_ended() {
+        bail!(
+            "the thread that writes windows has ended by itself; start the profiler again, and report what it said"
+        );
+    }
+    writer.write(recording.finish());
+    if !writer.finish(PATIENCE) {
+        bail!(
+            "the last window could not be written in {}; look at the disk of {}",
+            humantime::format_duration(PATIENCE),
+            dir.display()
+        );
+    }
+    let counts = store.counts();
+    log::info!(
+        "stopped; {} windows written, {} on disk with {} bytes",
+        counts.written,
+        counts.on_disk,
+        counts.bytes
+    );
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! The thread that names and writes windows, so that sampling does not wait for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::output::Window;
+use crate::output::store::Store;
+use crate::pipeline::{Counted, NameMemory, naming_options};
+
+/// Windows that wait or are being written, beyond which none is cut. The last one may be one more.
+const MOST_WAITING: usize = 2;
+
+/// Bytes that naming the addresses of one binary may take: less than for a single profile, as this runs beside the work
+/// of the machine for ever. What needs more is named by symbol tables alone.
+const NAMING_MEMORY: u64 = 48 << 20;
+
+/// The thread and what waits for it.
+pub(super) struct Writer {
+    waiting: Arc<AtomicUsize>,
+    windows: Sender<Counted>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(store: Arc<Store>) -> io::Result<Self> {
+        // Its bound is `has_room`: who asks first never waits.
+        let (windows, receiver) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting_there = Arc::clone(&waiting);
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || write_all(&receiver, &waiting_there, &store))?;
+        Ok(Self {
+            waiting,
+            windows,
+            thread,
+        })
+    }
+
+    /// Whether another window may be cut now.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) < MOST_WAITING
+    }
+
+    /// Whether the thread has ended by itself, as it never should.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Hands over a window; never waits.
+    pub(super) fn write(&self, window: Counted) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        if self.windows.send(window).is_err() {
+            log::error!("a window is lost, because the thread that writes windows has ended");
+        }
+    }
+
+    /// Has what waits written, for `patience` at most; tells whether all of it was.
+    pub(super) fn finish(self, patience: Duration) -> bool {
+        drop(self.windows);
+        let end = Instant::now() + patience;
+        while !self.thread.is_finished() {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.thread.join().is_ok()
+    }
+}
+
+fn write_all(windows: &Receiver<Counted>, waiting: &AtomicUsize, store: &Store) {
+    let mut names = NameMemory::lasting();
+    for window in windows {
+        write(window, &mut names, store);
+        waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn write(window: Counted, names: &mut NameMemory, store: &Store) {
+    let began = Instant::now();
+    let started_at = window.started_at();
+    let (profiles, summary) = window.write_up_each(names, &naming_options(NAMING_MEMORY));
+    for one in profiles {
+        store.put(Window {
+            started_at,
+            duration: summary.elapsed,
+            program: one.program,
+            samples: one.samples,
+            profile: one.profile.into(),
+        });
+    }
+    let lost = summary.losses.samples();
+    if lost > 0 {
+        log::warn!(
+            "{lost} samples of a window were lost, beside {} that it has",
+            summary.samples
+        );
+    }
+    for note in &summary.notes {
+        log::debug!("{note}");
+    }
+    log::debug!(
+        "window of {} s with {} samples written in {} ms; {} names remembered, {} forgotten for lack of room",
+        summary.elapsed.as_secs(),
+        summary.samples,
+        began.elapsed().as_millis(),
+        names.len(),
+        names.forgotten()
+    );
+}
