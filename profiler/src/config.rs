@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub pid_namespace: Option<u32>,
     /// Which labels samples have.
     pub labels: LabelSet,
+    /// Whether each program gets a profile of its own.
+    pub split_by_program: bool,
     /// Whether the targets have yet to start their programs: what they have mapped before that means nothing.
     pub started_later: bool,
     /// How long at most; `None` until told to stop or nothing is left to profile.
@@ -209,6 +211,7 @@ mod tests {
             filter: Filter::default(),
             pid_namespace: None,
             labels: LabelSet::DEFAULT,
+            split_by_program: false,
             started_later: false,
             duration: None,
             frequency_hz,

@@ -28,27 +28,26 @@ pub(crate) struct MappingIndex(u32);
 pub(crate) struct MappingTable {
     places: Vec<Place>,
     /// By the address of the shared mapping, which stays unique because `places` keeps the mapping alive.
-    users: HashMap<*const Mapping, MappingIndex>,
+    users: HashMap<usize, MappingIndex>,
     kernel: Option<MappingIndex>,
     main: Vec<MappingIndex>,
 }
-
-// The pointers are only compared, never followed.
-// (A raw pointer makes the table neither `Send` nor `Sync`; nothing needs it to be.)
 
 impl MappingTable {
     /// The index of a process's mapping.
     pub(crate) fn user(&mut self, pid: u32, mapping: &Arc<Mapping>) -> MappingIndex {
         let Self { places, users, .. } = self;
-        *users.entry(Arc::as_ptr(mapping)).or_insert_with(|| {
-            push(
-                places,
-                Place::User {
-                    pid,
-                    mapping: Arc::clone(mapping),
-                },
-            )
-        })
+        *users
+            .entry(Arc::as_ptr(mapping) as usize)
+            .or_insert_with(|| {
+                push(
+                    places,
+                    Place::User {
+                        pid,
+                        mapping: Arc::clone(mapping),
+                    },
+                )
+            })
     }
 
     /// The index of the kernel.

@@ -49,6 +49,8 @@ pub(crate) struct Labels {
     pub(crate) cpu: Option<u32>,
     /// Whether the kernel was interrupted.
     pub(crate) in_kernel: Option<bool>,
+    /// Name of the program that the process runs, for profiles that are split by it; no label of samples.
+    pub(crate) program: Option<Arc<str>>,
 }
 
 /// All that is known of the samples so far.

@@ -52,12 +52,14 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
         None => None,
     };
     let mut status = StatusLine::new(args.quiet);
-    let ended = recording.run(stop.as_fd(), |progress| status.update(progress))?;
+    let ended = recording.run(stop.as_fd(), |recording| {
+        status.update(recording.progress())
+    })?;
     status.clear();
     let stopped = Instant::now();
     let mut child = child.map(|child| Started::stop(child, ended));
 
-    let (profile, summary) = recording.finish()?;
+    let (profile, summary) = recording.finish().write_up();
     destination.write(&profile)?;
     log::debug!(
         "profile ready {} after sampling ended",
@@ -102,6 +104,7 @@ fn config(args: &Args) -> Config {
         },
         pid_namespace: None,
         labels: args.labels,
+        split_by_program: false,
         started_later: false,
         duration: args.duration,
         frequency_hz: args.frequency,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use profiler_common::{Cfa, Registers, Rule, SavedFp, Stop};
 
-use super::write_up::{self, name_frames};
+use super::names::name_frames;
+use super::write_up;
 use crate::addr::{CodeAddr, ElfAddr, ProcAddr};
 use crate::aggregate::{Aggregate, Counted, Frame, Labels, MappingIndex, Place};
 use crate::binary::Binary;
@@ -175,7 +176,7 @@ impl CoreStacks {
             duration_ns: 0,
             comments: comments(core),
         };
-        write_up::build(header, &self.aggregate, &self.names, labels).to_gzip()
+        write_up::build(header, &self.aggregate, &self.names, |_| true, labels).to_gzip()
     }
 
     fn mapping(&self, index: MappingIndex) -> Option<&Arc<Mapping>> {

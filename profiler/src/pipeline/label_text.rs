@@ -21,6 +21,7 @@ pub(super) fn labels(stack: &Counted<'_>) -> Vec<Label> {
         container,
         cpu,
         in_kernel,
+        program: _,
     } = stack.labels;
     let number = |key: LabelKey, value: u32| {
         Label::Num(key.as_str().to_owned(), value.into(), String::new())

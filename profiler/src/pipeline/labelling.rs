@@ -63,6 +63,7 @@ impl Labelling {
             container,
             cpu: if_wanted(LabelKey::Cpu, sample.cpu),
             in_kernel: wanted.has(LabelKey::State).then_some(sample.in_kernel),
+            program: None,
         }
     }
 
@@ -74,14 +75,14 @@ impl Labelling {
         }
     }
 
-    /// What could not be told, one sentence each.
-    pub(super) fn notes(&self) -> Vec<String> {
-        if self.without_cgroup == 0 {
+    /// What could not be told since the last call, one sentence each.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        let without_cgroup = std::mem::take(&mut self.without_cgroup);
+        if without_cgroup == 0 {
             return Vec::new();
         }
         vec![format!(
-            "{} samples have no label for their control group, which was gone when it was looked for",
-            self.without_cgroup
+            "{without_cgroup} samples have no label for their control group, which was gone when it was looked for"
         )]
     }
 

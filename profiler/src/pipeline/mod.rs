@@ -1,16 +1,18 @@
 //! One loop over one closed set of events; owns every part of the line and holds no logic of its own.
 //!
 //! ```text
-//! ring ──▶ Event ──▶ processes (locate) ──▶ aggregate        while sampling
-//! aggregate ──▶ write_up (symbolize, pprof) ──▶ bytes        afterwards
+//! ring ──▶ Event ──▶ processes (locate) ──▶ aggregate                 while sampling
+//! aggregate ──▶ counted ──▶ names, write_up (pprof) ──▶ bytes         afterwards, or window by window
 //! ```
 
 mod copies;
 mod core_stacks;
+mod counted;
 mod descriptors;
 mod in_force;
 mod label_text;
 mod labelling;
+mod names;
 mod news;
 mod processes;
 mod progress;
@@ -20,9 +22,11 @@ mod runs;
 mod trust;
 mod unwinding;
 mod walk_checks;
+mod window_time;
 mod write_up;
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -30,20 +34,23 @@ use profiler_common::Stop;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
+pub(crate) use counted::{Counted, WrittenUp};
 
 use crate::aggregate::Aggregate;
 use crate::config::Config;
 use crate::labels::LabelKey;
-use crate::sampler::{Event, Sample, Sampler, SamplerOptions, Targets, Unwind};
+use crate::sampler::{Event, Losses, Sample, Sampler, SamplerOptions, Targets, Unwind};
 use crate::summary::Summary;
 use copies::{Copies, Waiting};
 use descriptors::raise_limit;
+pub(crate) use names::NameMemory;
 use news::without_old_stack;
 use processes::Processes;
 pub(crate) use progress::{Ended, Progress};
 use roots::Roots;
 use unwinding::Unwinding;
 use walk_checks::WalkChecks;
+use window_time::Clock;
 
 /// What to say when the verifier accepts neither of the walks by tables.
 const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tables, so they are walked by frame pointers only; -v says why";
@@ -57,7 +64,7 @@ const LATEST: u64 = 1_000_000_000;
 
 /// A recording that is going on.
 pub(crate) struct Recording {
-    config: Config,
+    config: Arc<Config>,
     sampler: Sampler,
     processes: Processes,
     unwinding: Unwinding,
@@ -68,6 +75,9 @@ pub(crate) struct Recording {
     roots: Roots,
     started: Instant,
     started_at: SystemTime,
+    clock: Clock,
+    /// What had been lost when counting began anew last.
+    lost_before: Losses,
     /// When what no sample needs was forgotten last, in nanoseconds of `CLOCK_MONOTONIC`.
     forgot_at: u64,
 }
@@ -98,7 +108,7 @@ impl Recording {
             unwind_memory: config.unwind_memory,
             bpf_log: config.bpf_log,
         })?;
-        let mut processes = Processes::new(config.labels);
+        let mut processes = Processes::new(config.labels, config.split_by_program);
         if sampler.tells_of_memory() {
             processes.follow_events();
         }
@@ -128,12 +138,8 @@ impl Recording {
             set_up_began.elapsed().as_millis()
         );
         Ok(Self {
-            summary: Summary {
-                frequency_hz: config.frequency_hz,
-                period_ns: config.period_ns(),
-                ..Summary::default()
-            },
-            config,
+            summary: Summary::default(),
+            config: Arc::new(config),
             sampler,
             processes,
             unwinding,
@@ -143,15 +149,18 @@ impl Recording {
             roots,
             started,
             started_at,
+            clock: Clock::default(),
+            lost_before: Losses::default(),
             forgot_at: 0,
         })
     }
 
-    /// Reads samples until `stop` becomes readable, the time is over, or the targets are gone.
+    /// Reads samples until `stop` becomes readable, the time is over, or the targets are gone; lets `after_reading` look
+    /// at it, or [`cut`](Self::cut) it, each time that something may have been read.
     pub(crate) fn run(
         &mut self,
         stop: BorrowedFd<'_>,
-        mut on_progress: impl FnMut(Progress),
+        mut after_reading: impl FnMut(&mut Self),
     ) -> Result<Ended> {
         let ended = loop {
             let timeout = match self.time_left() {
@@ -161,7 +170,7 @@ impl Recording {
             };
             let woken = self.wait(stop, timeout)?;
             self.read_ring();
-            on_progress(self.progress());
+            after_reading(self);
             if woken.stop {
                 break Ended::Stopped;
             }
@@ -180,35 +189,78 @@ impl Recording {
         Ok(ended)
     }
 
-    /// Names everything and builds the profile; returns it gzipped, with what it is made of.
-    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Summary)> {
-        self.summary.losses = self.sampler.losses();
-        self.summary.other_names = self.sampler.unwanted_names();
-        self.summary.selection = self.config.selection();
-        self.summary.samples = self.aggregate.samples();
-        self.summary.processes = self.processes.sampled();
-        self.summary.gone_processes = self.processes.gone();
-        self.summary.costs = self.sampler.costs();
-        self.summary.notes = self.processes.notes();
-        self.summary.notes.extend(self.unwinding.notes());
-        self.summary.notes.extend(self.walk_checks.note());
-        if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
-            self.summary.notes.push(NO_TABLES.to_owned());
-        }
+    /// What was counted since the start or since it was cut last, with sampling ended.
+    pub(crate) fn finish(mut self) -> Counted {
+        let elapsed = self.summary.elapsed;
+        let mut counted = self.cut();
+        counted.summary.elapsed = elapsed;
+        counted.summary.costs = self.sampler.costs();
         log::debug!(
             "unwinding: {:?}, {} bytes of rows in the kernel",
             self.unwinding.counts(),
             self.sampler.tables().row_bytes()
         );
-        // The ring's memory is not needed while names are found.
-        drop(self.sampler);
-        let profile = write_up::write_up(
-            &self.config,
-            &self.aggregate,
-            self.started_at,
-            &mut self.summary,
-        );
-        Ok((profile, self.summary))
+        counted
+    }
+
+    /// Takes out what was counted since the start or since the last time, and goes on counting from nothing.
+    ///
+    /// A sample is in the one or in the other; those that wait for unwind rows are in the other.
+    pub(crate) fn cut(&mut self) -> Counted {
+        let losses = self.sampler.losses();
+        let (processes, gone_processes) = self.processes.cut();
+        let aggregate = std::mem::take(&mut self.aggregate);
+        let summary = std::mem::take(&mut self.summary);
+        let mut notes = self.processes.take_notes();
+        notes.extend(self.unwinding.take_notes());
+        notes.extend(self.walk_checks.note());
+        if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
+            notes.push(NO_TABLES.to_owned());
+        }
+        let now = Instant::now();
+        let elapsed = now.duration_since(self.started);
+        let summary = Summary {
+            elapsed,
+            frequency_hz: self.config.frequency_hz,
+            period_ns: self.config.period_ns(),
+            losses: losses.since(&self.lost_before),
+            other_names: self.sampler.unwanted_names(),
+            selection: self.config.selection(),
+            samples: aggregate.samples(),
+            processes,
+            gone_processes,
+            notes,
+            ..summary
+        };
+        self.lost_before = losses;
+        self.started = now;
+        Counted {
+            config: Arc::clone(&self.config),
+            aggregate,
+            summary,
+            started_at: self.begin_window(elapsed),
+        }
+    }
+
+    /// Begins a window after one of this length; returns when that one began.
+    fn begin_window(&mut self, elapsed: Duration) -> SystemTime {
+        let (next, clock) = window_time::next(self.started_at, elapsed, SystemTime::now());
+        match (self.clock, clock) {
+            (Clock::Steady, Clock::Behind) => log::warn!(
+                "the clock was set backward; windows go on from the time before, so that they sort, until it has caught up"
+            ),
+            (Clock::Behind, Clock::Steady) => {
+                log::info!("the clock has caught up with the times of windows");
+            }
+            _ => {}
+        }
+        self.clock = clock;
+        std::mem::replace(&mut self.started_at, next)
+    }
+
+    /// How long it has been counting since the start, or since it was cut last.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     fn time_left(&self) -> Option<Duration> {
@@ -376,11 +428,12 @@ impl Recording {
         }
     }
 
-    fn progress(&self) -> Progress {
+    /// How far it is since the start, or since it was cut last.
+    pub(crate) fn progress(&self) -> Progress {
         Progress {
             elapsed: self.started.elapsed(),
             samples: self.aggregate.samples(),
-            lost: self.sampler.losses().samples(),
+            lost: self.sampler.losses().since(&self.lost_before).samples(),
             processes: self.processes.sampled(),
         }
     }

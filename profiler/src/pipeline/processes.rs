@@ -13,7 +13,7 @@ use super::trust::{TRUST, is_junk, trust};
 use crate::addr::ProcAddr;
 use crate::aggregate::{Aggregate, Frame};
 use crate::labels::LabelSet;
-use crate::process::{ProcFs, Resolver, Snapshot};
+use crate::process::{ProcFs, Resolver, ResolverStats, Snapshot};
 use crate::sampler::{MemoryChange, MemoryEvent, Sample, StackCopy};
 
 /// The least time between two such reads of one process's mappings.
@@ -39,16 +39,25 @@ pub(super) struct Processes {
     ending: HashMap<u32, u8>,
     /// Processes whose mappings may have changed since the last [`take_touched`](Self::take_touched).
     touched: HashSet<u32>,
+    /// Whether samples say which program their process runs.
+    tell_programs: bool,
+    /// The window that samples are counted in, from 1.
+    window: u64,
     sampled: u64,
     gone: u64,
     /// Samples whose user stack led to what cannot be an address of user space.
     broken_stacks: u64,
+    /// What the resolver had met when notes were taken last.
+    noted: ResolverStats,
 }
 
 /// What is known of one process besides its mappings.
 #[derive(Debug, Default)]
 struct Known {
-    sampled: bool,
+    /// The window that it gave a sample in last, 0 for none.
+    sampled: u64,
+    /// Name of the program that it runs, once that was asked for.
+    program: Option<Arc<str>>,
     /// When its mappings were read again for the first time since the process runs this program.
     first_refreshed_at: Option<Instant>,
     refreshed_at: Option<Instant>,
@@ -71,9 +80,11 @@ impl Known {
 }
 
 impl Processes {
-    /// None yet; samples of those that come get these labels.
-    pub(super) fn new(labels: LabelSet) -> Self {
+    /// None yet; samples of those that come get these labels, and the name of their program if that is to be told.
+    pub(super) fn new(labels: LabelSet, tell_programs: bool) -> Self {
         Self {
+            tell_programs,
+            window: 1,
             labelling: Labelling::new(labels),
             resolver: Resolver::default(),
             procfs: ProcFs::default(),
@@ -86,6 +97,7 @@ impl Processes {
             sampled: 0,
             gone: 0,
             broken_stacks: 0,
+            noted: ResolverStats::default(),
         }
     }
 
@@ -140,7 +152,7 @@ impl Processes {
     ) {
         let pid = sample.pid;
         let known = self.known.entry(pid).or_default();
-        if !std::mem::replace(&mut known.sampled, true) {
+        if std::mem::replace(&mut known.sampled, self.window) != self.window {
             self.sampled += 1;
             self.gone += u64::from(snapshot.is_none() && !sample.user.is_empty());
         }
@@ -149,7 +161,19 @@ impl Processes {
         {
             note_main(pid, snapshot, aggregate);
         }
-        let labels = self.labelling.of(sample);
+        let mut labels = self.labelling.of(sample);
+        if self.tell_programs {
+            if known.program.is_none() {
+                known.program = snapshot.and_then(program_name);
+            }
+            labels.program = Some(known.program.clone().unwrap_or_else(|| {
+                if sample.user.is_empty() {
+                    "[kernel]".into()
+                } else {
+                    "[unknown]".into()
+                }
+            }));
+        }
         let kernel = (!sample.kernel.is_empty()).then(|| aggregate.mappings.kernel());
         let mut frames = Vec::with_capacity(sample.kernel.len() + sample.user.len());
         frames.extend(sample.kernel.iter().map(|address| Frame {
@@ -289,34 +313,40 @@ impl Processes {
         self.resolver.forget_before(time_ns);
     }
 
-    /// How many processes gave samples.
+    /// How many processes gave samples in this window.
     pub(super) fn sampled(&self) -> u64 {
         self.sampled
     }
 
-    /// How many of them had ended before their mappings could be read.
-    pub(super) fn gone(&self) -> u64 {
-        self.gone
+    /// Begins to count another window; tells how many processes gave samples in the one before, and how many of them had
+    /// ended before their mappings could be read.
+    pub(super) fn cut(&mut self) -> (u64, u64) {
+        self.window += 1;
+        (
+            std::mem::take(&mut self.sampled),
+            std::mem::take(&mut self.gone),
+        )
     }
 }
 
 impl Processes {
-    /// What the resolver met that a user should know, one sentence each.
-    pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = self.labelling.notes();
+    /// What was met since the last call that a user should know, one sentence each.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        let mut notes = self.labelling.take_notes();
         notes.extend(
             self.resolver
                 .take_warning()
                 .map(|warning| warning.to_string()),
         );
-        if self.broken_stacks > 0 {
+        let broken_stacks = std::mem::take(&mut self.broken_stacks);
+        if broken_stacks > 0 {
             notes.push(format!(
-                "{} stacks were cut at an address that is not in user space; \
-                 the code there keeps no frame pointer",
-                self.broken_stacks
+                "{broken_stacks} stacks were cut at an address that is not in user space; \
+                 the code there keeps no frame pointer"
             ));
         }
-        let stats = self.resolver.stats();
+        let all = self.resolver.stats();
+        let stats = all.since(&std::mem::replace(&mut self.noted, all));
         if stats.malformed_lines > 0 {
             notes.push(format!(
                 "{} lines of maps files made no sense and were skipped",
@@ -382,6 +412,12 @@ impl Processes {
         let snapshot = self.resolver.snapshot(pid);
         snapshot.filter(|snapshot| !snapshot.mappings().is_empty())
     }
+}
+
+/// The file name of the program that a process runs.
+fn program_name(snapshot: &Snapshot) -> Option<Arc<str>> {
+    let name = snapshot.main()?.path.file_name()?;
+    Some(name.to_string_lossy().into())
 }
 
 fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {

@@ -34,6 +34,8 @@ pub(super) struct Unwinding {
     /// Order of use of binaries.
     clock: u64,
     counts: Counts,
+    /// How often there was no room for tables and for mappings when notes were taken last.
+    noted: (u64, u64),
 }
 
 /// What was done and what could not be.
@@ -93,6 +95,7 @@ impl Unwinding {
             in_force: InForce::default(),
             clock: 0,
             counts: Counts::default(),
+            noted: (0, 0),
         })
     }
 
@@ -207,19 +210,22 @@ impl Unwinding {
     }
 
     /// What a user should know, one sentence each.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        let (full, crowded) = (self.counts.full, self.counts.crowded);
+        let before = std::mem::replace(&mut self.noted, (full, crowded));
+        let (full, crowded) = (full - before.0, crowded - before.1);
         let mut notes = Vec::new();
-        if self.counts.full > 0 {
+        if full > 0 {
             notes.push(format!(
                 "there was no room for unwind tables {} times, so some stacks are cut; give them more: --unwind-memory",
-                self.counts.full
+                full
             ));
         }
-        if self.counts.crowded > 0 {
+        if crowded > 0 {
             notes.push(format!(
                 "there was no room for all mappings of a process {} times, so its code without unwind rows was walked as if it \
                  was in no mapping",
-                self.counts.crowded
+                crowded
             ));
         }
         notes

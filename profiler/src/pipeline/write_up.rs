@@ -1,56 +1,36 @@
-//! From counted stacks to a profile: asks for the names, each address once, and hands everything to the writer.
+//! From counted and named stacks to a profile: what it says of itself, and all that it has, handed to the writer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::label_text;
-use crate::addr::{ElfAddr, ProcAddr};
-use crate::aggregate::{Aggregate, Counted, Frame, MappingIndex, Place};
+use crate::aggregate::{Aggregate, Counted, Frame, FrameIndex, MappingIndex, Place};
 use crate::config::Config;
 use crate::pprof::{self, Builder, Header, Label, Line, LocationId, MappingId, Profile};
-use crate::process::{Mapping, MappingKind, ProcFs};
+use crate::process::{Mapping, MappingKind};
 use crate::summary::{Blame, Summary};
-use crate::symbolize::{Detail, Miss, Named, Options, Source, Symbolizer};
+use crate::symbolize::{Miss, Named};
 
 /// The range of the one mapping that stands for the kernel: the upper half of the address space.
 const KERNEL_START: u64 = 1 << 63;
 const KERNEL_LIMIT: u64 = u64::MAX;
 
-/// Stack for reading debug information, in bytes: the library for it recurses once per level of inlining, and a
-/// binary made to hurt has hundreds of thousands. Only what is used takes memory.
-const DEEP_STACK: usize = 256 << 20;
-
-/// Names all frames and returns the profile, gzipped.
-pub(super) fn write_up(
+/// Counts which frames have names, and says what the profile is of.
+pub(super) fn header(
     config: &Config,
     aggregate: &Aggregate,
+    names: &[Named],
     started_at: SystemTime,
     summary: &mut Summary,
-) -> Vec<u8> {
+) -> Header {
     let places = places(aggregate);
-    let names = name_frames(
-        config.detail,
-        &Options::default(),
-        aggregate.frames(),
-        &places,
-    );
-    count_names(aggregate, &places, &names, summary);
-    let header = Header {
+    count_names(aggregate, &places, names, summary);
+    Header {
         period_ns: config.period_ns(),
         time_ns: nanos_since_1970(started_at),
         duration_ns: summary.elapsed.as_nanos() as u64,
         comments: comments(config, &places, summary),
-    };
-    let profile = build(header, aggregate, &names, label_text::labels);
-    let corrections = profile.corrections();
-    if corrections != pprof::Corrections::default() {
-        summary
-            .notes
-            .push(format!("left out of the profile: {corrections:?}"));
     }
-    profile.to_gzip()
 }
 
 /// Where frames lie, by index.
@@ -58,168 +38,45 @@ pub(super) fn places(aggregate: &Aggregate) -> Vec<&Place> {
     aggregate.mappings.iter().map(|(_, place)| place).collect()
 }
 
-/// Hands everything to the writer.
+/// Hands the wanted stacks, and all that they refer to, to the writer.
 pub(super) fn build(
     header: Header,
     aggregate: &Aggregate,
     names: &[Named],
+    is_wanted: impl Fn(&Counted<'_>) -> bool,
     labels: impl Fn(&Counted<'_>) -> Vec<Label>,
 ) -> Profile {
     let mut builder = Builder::new(header);
-    let mappings: Vec<MappingId> = aggregate
-        .mappings
-        .iter()
-        .map(|(_, place)| builder.mapping(pprof_mapping(place)))
-        .collect();
+    let places = places(aggregate);
+    let mut mappings: Vec<Option<MappingId>> = vec![None; places.len()];
+    let mut mapping = |builder: &mut Builder, index: MappingIndex| {
+        let position = index.position();
+        *mappings[position].get_or_insert_with(|| builder.mapping(pprof_mapping(places[position])))
+    };
     if let Some(main) = main_mapping(aggregate) {
-        builder.set_main(mappings[main.position()]);
+        let main = mapping(&mut builder, main);
+        builder.set_main(main);
     }
-    let locations: Vec<LocationId> = aggregate
-        .frames()
-        .iter()
-        .zip(names)
-        .map(|(frame, named)| match frame.mapping {
-            None => builder.unmapped(frame.address),
-            Some(index) => {
-                builder.location(mappings[index.position()], frame.address, &lines(named))
+    let mut locations: Vec<Option<LocationId>> = vec![None; names.len()];
+    let mut location = |builder: &mut Builder, index: FrameIndex| {
+        let position = index.position();
+        *locations[position].get_or_insert_with(|| {
+            let frame = aggregate.frames()[position];
+            match frame.mapping {
+                None => builder.unmapped(frame.address),
+                Some(index) => {
+                    let mapping = mapping(builder, index);
+                    builder.location(mapping, frame.address, &lines(&names[position]))
+                }
             }
         })
-        .collect();
-    for stack in aggregate.stacks() {
-        let frames: Vec<LocationId> = stack
-            .frames
-            .iter()
-            .map(|frame| locations[frame.position()])
-            .collect();
+    };
+    for stack in aggregate.stacks().filter(is_wanted) {
+        let frames = stack.frames.iter();
+        let frames: Vec<LocationId> = frames.map(|frame| location(&mut builder, *frame)).collect();
         builder.add(&frames, stack.count, &labels(&stack));
     }
     builder.finish()
-}
-
-/// The name of each frame, in their order. The addresses of one source are asked for together.
-pub(super) fn name_frames(
-    detail: Detail,
-    options: &Options,
-    frames: &[Frame],
-    places: &[&Place],
-) -> Vec<Named> {
-    let mut names: Vec<Named> = vec![Err(Miss::NoSymbol); frames.len()];
-    let mut groups: HashMap<SourceKey, Group> = HashMap::new();
-    for (position, frame) in frames.iter().enumerate() {
-        match question(frame, places) {
-            Ok((key, source, address)) => {
-                let group = groups.entry(key).or_insert_with(|| Group {
-                    source,
-                    positions: Vec::new(),
-                    addresses: Vec::new(),
-                });
-                group.positions.push(position);
-                group.addresses.push(address);
-            }
-            Err(miss) => names[position] = Err(miss),
-        }
-    }
-    let (kernel, others): (Vec<Group>, Vec<Group>) = groups
-        .into_values()
-        .partition(|group| matches!(group.source, Source::Kernel));
-    for (position, named) in ask_all(&kernel, &others, detail, options) {
-        names[position] = named;
-    }
-    names
-}
-
-/// Asks for the kernel's names and all others at the same time; returns them with the positions of their frames.
-fn ask_all(
-    kernel: &[Group],
-    others: &[Group],
-    detail: Detail,
-    options: &Options,
-) -> Vec<(usize, Named)> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("names".to_owned())
-            .stack_size(DEEP_STACK)
-            .spawn_scoped(scope, || ask(others, detail, options));
-        let mut answers = ask(kernel, detail, options);
-        match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(others)) => answers.extend(others),
-            // No thread to be had (or it failed): slower, and less safe against debug information made to hurt.
-            Ok(Err(_)) | Err(_) => answers.extend(ask(others, detail, options)),
-        }
-        answers
-    })
-}
-
-fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<(usize, Named)> {
-    let mut answers = Vec::new();
-    for group in groups {
-        let symbolizer = Symbolizer::new(group.detail(detail), options.clone());
-        let names = symbolizer.symbolize(&group.source, &group.addresses);
-        answers.extend(group.positions.iter().copied().zip(names));
-    }
-    answers
-}
-
-/// Addresses of one source.
-struct Group {
-    source: Source,
-    positions: Vec<usize>,
-    addresses: Vec<ElfAddr>,
-}
-
-impl Group {
-    /// What has no file is named in any case: whoever reads the profile has nothing to name it by.
-    fn detail(&self, asked: Detail) -> Detail {
-        let has_file = match &self.source {
-            Source::Binary(binary) => binary.path() != Path::new("[vdso]"),
-            Source::Kernel | Source::PerfMap(_) => false,
-        };
-        if asked == Detail::None && !has_file {
-            Detail::Functions
-        } else {
-            asked
-        }
-    }
-}
-
-/// What makes two sources the same.
-#[derive(PartialEq, Eq, Hash)]
-enum SourceKey {
-    Kernel,
-    PerfMap(u32),
-    /// By address of the shared binary, which its group keeps alive.
-    Binary(usize),
-}
-
-/// Whom to ask for the name of a frame, and by which address; or why nobody can be asked.
-fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfAddr), Miss> {
-    let index = frame
-        .mapping
-        .ok_or_else(|| Miss::Unreadable("the address is in no mapping".to_owned()))?;
-    let (pid, mapping) = match places[index.position()] {
-        Place::Kernel => return Ok((SourceKey::Kernel, Source::Kernel, ElfAddr(frame.address))),
-        Place::User { pid, mapping } => (*pid, mapping),
-    };
-    if let Some(binary) = mapping.symbol_source() {
-        let address = mapping
-            .elf_addr(ProcAddr(frame.address))
-            .ok_or(Miss::NoSymbol)?;
-        let key = SourceKey::Binary(Arc::as_ptr(binary) as usize);
-        return Ok((key, Source::Binary(Arc::clone(binary)), address));
-    }
-    match mapping.kind {
-        MappingKind::Anonymous | MappingKind::Memfd => Ok((
-            SourceKey::PerfMap(pid),
-            Source::PerfMap(ProcFs::new().perf_map(pid)),
-            ElfAddr(frame.address),
-        )),
-        MappingKind::File | MappingKind::Vdso => Err(Miss::Unreadable(
-            mapping
-                .binary_error()
-                .map_or_else(|| "not opened".to_owned(), |error| error.to_string()),
-        )),
-        _ => Err(Miss::NoSymbol),
-    }
 }
 
 fn lines(named: &Named) -> Vec<Line<'_>> {

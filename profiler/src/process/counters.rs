@@ -31,6 +31,25 @@ pub struct ResolverStats {
     pub binaries_evicted: u64,
 }
 
+impl ResolverStats {
+    /// What has been done and missed since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            populates: self.populates - before.populates,
+            gone: self.gone - before.gone,
+            unreadable: self.unreadable - before.unreadable,
+            malformed_lines: self.malformed_lines - before.malformed_lines,
+            empty_ranges: self.empty_ranges - before.empty_ranges,
+            opened: self.opened - before.opened,
+            not_opened: self.not_opened - before.not_opened,
+            map_files_denied: self.map_files_denied - before.map_files_denied,
+            resynchronized: self.resynchronized - before.resynchronized,
+            forgotten: self.forgotten - before.forgotten,
+            binaries_evicted: self.binaries_evicted - before.binaries_evicted,
+        }
+    }
+}
+
 /// Something that makes results worse and that a user can do something about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

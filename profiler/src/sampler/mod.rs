@@ -174,6 +174,19 @@ impl Losses {
     pub(crate) fn samples(&self) -> u64 {
         self.ring_full + self.output_failed + self.malformed
     }
+
+    /// What has come since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            tried: self.tried - before.tried,
+            ring_full: self.ring_full - before.ring_full,
+            output_failed: self.output_failed - before.output_failed,
+            malformed: self.malformed - before.malformed,
+            events: self.events - before.events,
+            memory_events: self.memory_events - before.memory_events,
+            children_not_followed: self.children_not_followed - before.children_not_followed,
+        }
+    }
 }
 
 /// What one reading has brought.

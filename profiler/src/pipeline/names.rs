@@ -1,0 +1,367 @@
+//! Asks for the names of frames, each address once, and remembers them from one window to the next.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::addr::{ElfAddr, ProcAddr};
+use crate::aggregate::{Frame, Place};
+use crate::binary::FileId;
+use crate::process::{MappingKind, ProcFs};
+use crate::symbolize::{Detail, Miss, Named, Options, Source, Symbolizer};
+
+/// Stack for reading debug information, in bytes: the library for it recurses once per level of inlining, and a
+/// binary made to hurt has hundreds of thousands. Only what is used takes memory.
+const DEEP_STACK: usize = 256 << 20;
+
+/// Windows for which a name is remembered that nobody has asked for again.
+const UNUSED_FOR: u32 = 10;
+
+/// Windows after which names of a source are looked for anew: debug files may have come since.
+const GOOD_FOR: u32 = 240;
+
+/// Addresses whose names are remembered at most; with function, file and line each takes some 200 bytes.
+const MOST_NAMES: usize = 100_000;
+
+/// The name of each frame, in their order. The addresses of one source are asked for together.
+pub(super) fn name_frames(
+    detail: Detail,
+    options: &Options,
+    frames: &[Frame],
+    places: &[&Place],
+) -> Vec<Named> {
+    NameMemory::default().name_frames(detail, options, frames, places)
+}
+
+/// Names that were found before. Its default remembers nothing from one call to the next.
+#[derive(Debug, Default)]
+pub(crate) struct NameMemory {
+    remembers: bool,
+    sources: HashMap<Lasting, Remembered>,
+    window: u32,
+    forgotten: u64,
+}
+
+/// A source whose addresses mean the same for as long as it is there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Lasting {
+    /// The kernel's own code.
+    Kernel,
+    /// A file, whatever process has it mapped.
+    File(FileId),
+}
+
+#[derive(Debug)]
+struct Remembered {
+    since: u32,
+    names: HashMap<ElfAddr, Remembrance>,
+}
+
+#[derive(Debug)]
+struct Remembrance {
+    named: Named,
+    used: u32,
+}
+
+impl NameMemory {
+    /// Remembers what lasts, for the windows to come.
+    pub(crate) fn lasting() -> Self {
+        Self {
+            remembers: true,
+            ..Self::default()
+        }
+    }
+
+    /// How many names were forgotten to make room, and not because nobody has asked for them.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// How many names it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.sources.values().map(|source| source.names.len()).sum()
+    }
+
+    /// The name of each frame, in their order.
+    pub(super) fn name_frames(
+        &mut self,
+        detail: Detail,
+        options: &Options,
+        frames: &[Frame],
+        places: &[&Place],
+    ) -> Vec<Named> {
+        self.window += 1;
+        let mut names: Vec<Named> = vec![Err(Miss::NoSymbol); frames.len()];
+        let mut groups: HashMap<SourceKey, Group> = HashMap::new();
+        for (position, frame) in frames.iter().enumerate() {
+            match question(frame, places) {
+                Ok((key, source, address)) => {
+                    if let Some(named) = self.recall(&source, address) {
+                        names[position] = named;
+                        continue;
+                    }
+                    let group = groups.entry(key).or_insert_with(|| Group {
+                        source,
+                        positions: Vec::new(),
+                        addresses: Vec::new(),
+                    });
+                    group.positions.push(position);
+                    group.addresses.push(address);
+                }
+                Err(miss) => names[position] = Err(miss),
+            }
+        }
+        let (kernel, others): (Vec<Group>, Vec<Group>) = groups
+            .into_values()
+            .partition(|group| matches!(group.source, Source::Kernel));
+        let answers = ask_all(&kernel, &others, detail, options);
+        for (group, named) in kernel.iter().chain(&others).zip(answers) {
+            self.remember(group, &named);
+            for (position, named) in group.positions.iter().zip(named) {
+                names[*position] = named;
+            }
+        }
+        self.forget(MOST_NAMES);
+        names
+    }
+
+    fn recall(&mut self, source: &Source, address: ElfAddr) -> Option<Named> {
+        let source = self.sources.get_mut(&Lasting::of(source)?)?;
+        let known = source.names.get_mut(&address)?;
+        known.used = self.window;
+        Some(known.named.clone())
+    }
+
+    fn remember(&mut self, group: &Group, names: &[Named]) {
+        let Some(key) = Lasting::of(&group.source).filter(|_| self.remembers) else {
+            return;
+        };
+        let (window, since) = (self.window, self.window);
+        let source = self.sources.entry(key).or_insert_with(|| Remembered {
+            since,
+            names: HashMap::new(),
+        });
+        for (address, named) in group.addresses.iter().zip(names) {
+            if key == Lasting::Kernel && !lasts(named) {
+                continue;
+            }
+            let named = named.clone();
+            let known = Remembrance {
+                named,
+                used: window,
+            };
+            source.names.insert(*address, known);
+        }
+    }
+
+    /// Forgets what was not asked for in a while, and more of it when there is too much.
+    fn forget(&mut self, most: usize) {
+        let window = self.window;
+        self.sources
+            .retain(|_, source| window - source.since < GOOD_FOR);
+        self.forget_unused_for(UNUSED_FOR);
+        let before = self.len();
+        for unused_for in (0..UNUSED_FOR).rev() {
+            if self.len() <= most {
+                break;
+            }
+            self.forget_unused_for(unused_for);
+        }
+        self.forgotten += (before - self.len()) as u64;
+    }
+
+    fn forget_unused_for(&mut self, windows: u32) {
+        let window = self.window;
+        self.sources.retain(|_, source| {
+            source
+                .names
+                .retain(|_, known| window - known.used < windows);
+            !source.names.is_empty()
+        });
+    }
+}
+
+/// Whether a name of the kernel is one of its own code: modules and BPF programs come and go, and other code takes
+/// their place.
+fn lasts(named: &Named) -> bool {
+    named
+        .iter()
+        .flatten()
+        .all(|function| function.name == function.system_name)
+        && named.is_ok()
+}
+
+impl Lasting {
+    fn of(source: &Source) -> Option<Self> {
+        match source {
+            Source::Kernel => Some(Self::Kernel),
+            Source::Binary(binary) => Some(Self::File(binary.id())),
+            Source::PerfMap(_) => None,
+        }
+    }
+}
+
+/// Asks for the kernel's names and all others at the same time; returns those of each group, the kernel's first.
+fn ask_all(
+    kernel: &[Group],
+    others: &[Group],
+    detail: Detail,
+    options: &Options,
+) -> Vec<Vec<Named>> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("names".to_owned())
+            .stack_size(DEEP_STACK)
+            .spawn_scoped(scope, || ask(others, detail, options));
+        let mut answers = ask(kernel, detail, options);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(others)) => answers.extend(others),
+            // No thread to be had (or it failed): slower, and less safe against debug information made to hurt.
+            Ok(Err(_)) | Err(_) => answers.extend(ask(others, detail, options)),
+        }
+        answers
+    })
+}
+
+fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<Vec<Named>> {
+    let names = groups.iter().map(|group| {
+        let symbolizer = Symbolizer::new(group.detail(detail), options.clone());
+        symbolizer.symbolize(&group.source, &group.addresses)
+    });
+    names.collect()
+}
+
+/// Addresses of one source.
+struct Group {
+    source: Source,
+    positions: Vec<usize>,
+    addresses: Vec<ElfAddr>,
+}
+
+impl Group {
+    /// What has no file is named in any case: whoever reads the profile has nothing to name it by.
+    fn detail(&self, asked: Detail) -> Detail {
+        let has_file = match &self.source {
+            Source::Binary(binary) => binary.path() != Path::new("[vdso]"),
+            Source::Kernel | Source::PerfMap(_) => false,
+        };
+        if asked == Detail::None && !has_file {
+            Detail::Functions
+        } else {
+            asked
+        }
+    }
+}
+
+/// What makes two sources the same.
+#[derive(PartialEq, Eq, Hash)]
+enum SourceKey {
+    Kernel,
+    PerfMap(u32),
+    /// By address of the shared binary, which its group keeps alive.
+    Binary(usize),
+}
+
+/// Whom to ask for the name of a frame, and by which address; or why nobody can be asked.
+fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfAddr), Miss> {
+    let index = frame
+        .mapping
+        .ok_or_else(|| Miss::Unreadable("the address is in no mapping".to_owned()))?;
+    let (pid, mapping) = match places[index.position()] {
+        Place::Kernel => return Ok((SourceKey::Kernel, Source::Kernel, ElfAddr(frame.address))),
+        Place::User { pid, mapping } => (*pid, mapping),
+    };
+    if let Some(binary) = mapping.symbol_source() {
+        let address = mapping
+            .elf_addr(ProcAddr(frame.address))
+            .ok_or(Miss::NoSymbol)?;
+        let key = SourceKey::Binary(Arc::as_ptr(binary) as usize);
+        return Ok((key, Source::Binary(Arc::clone(binary)), address));
+    }
+    match mapping.kind {
+        MappingKind::Anonymous | MappingKind::Memfd => Ok((
+            SourceKey::PerfMap(pid),
+            Source::PerfMap(ProcFs::new().perf_map(pid)),
+            ElfAddr(frame.address),
+        )),
+        MappingKind::File | MappingKind::Vdso => Err(Miss::Unreadable(
+            mapping
+                .binary_error()
+                .map_or_else(|| "not opened".to_owned(), |error| error.to_string()),
+        )),
+        _ => Err(Miss::NoSymbol),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(addresses: std::ops::Range<u64>) -> Group {
+        Group {
+            source: Source::Kernel,
+            positions: Vec::new(),
+            addresses: addresses.map(ElfAddr).collect(),
+        }
+    }
+
+    fn window(memory: &mut NameMemory, addresses: std::ops::Range<u64>, most: usize) {
+        memory.window += 1;
+        let names: Vec<Named> = addresses.clone().map(|_| Ok(Vec::new())).collect();
+        memory.remember(&kernel(addresses), &names);
+        memory.forget(most);
+    }
+
+    fn knows(memory: &mut NameMemory, address: u64) -> bool {
+        memory.recall(&Source::Kernel, ElfAddr(address)).is_some()
+    }
+
+    /// A name is there as long as somebody asks for it, and goes some windows after nobody does.
+    #[test]
+    fn unused_names_go() {
+        let mut memory = NameMemory::lasting();
+        window(&mut memory, 0..2, 100);
+        for _ in 0..2 * UNUSED_FOR {
+            assert!(knows(&mut memory, 0));
+            window(&mut memory, 9..10, 100);
+        }
+        assert!(knows(&mut memory, 0));
+        assert!(!knows(&mut memory, 1));
+        assert_eq!(memory.forgotten(), 0);
+    }
+
+    /// There are never more than the most, the ones used longest ago go first, and that is counted.
+    #[test]
+    fn memory_is_bounded() {
+        let mut memory = NameMemory::lasting();
+        window(&mut memory, 0..10, 15);
+        window(&mut memory, 10..20, 15);
+        assert_eq!((memory.len(), memory.forgotten()), (10, 10));
+        assert!(!knows(&mut memory, 0));
+        assert!(knows(&mut memory, 10));
+        window(&mut memory, 20..120, 15);
+        assert_eq!((memory.len(), memory.forgotten()), (0, 120));
+    }
+
+    /// Names are looked for anew after some windows, used or not: debug files may have come.
+    #[test]
+    fn names_are_looked_for_anew() {
+        let mut memory = NameMemory::lasting();
+        window(&mut memory, 0..1, 100);
+        for _ in 0..GOOD_FOR - 1 {
+            assert!(knows(&mut memory, 0));
+            window(&mut memory, 1..1, 100);
+        }
+        assert!(knows(&mut memory, 0));
+        window(&mut memory, 1..1, 100);
+        assert!(!knows(&mut memory, 0));
+    }
+
+    /// For one profile nothing is remembered.
+    #[test]
+    fn single_profiles_remember_nothing() {
+        let mut memory = NameMemory::default();
+        window(&mut memory, 0..10, 100);
+        assert_eq!(memory.len(), 0);
+    }
+}
