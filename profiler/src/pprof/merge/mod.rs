@@ -97,10 +97,15 @@ impl Merge {
         }
         let message = decode(gzipped)?;
         header::check(&message)?;
-        let mut source = Source::new(&message);
+        self.take(&message)
+    }
+
+    /// Adds a profile in which every reference leads somewhere.
+    fn take(&mut self, message: &proto::Profile) -> Result<(), MergeError> {
+        let mut source = Source::new(message);
         match &mut self.header {
-            Some(header) => header.add(&message)?,
-            None => self.header = Some(Header::new(&message)),
+            Some(header) => header.add(message)?,
+            None => self.header = Some(Header::new(message)),
         }
         if self.filter.is_empty()
             && self.tables.mappings.is_empty()
@@ -111,7 +116,7 @@ impl Merge {
         }
         for sample in &message.sample {
             let is_zero = sample.value.iter().all(|value| *value == 0);
-            if !is_zero && self.filter.takes(&message, sample) {
+            if !is_zero && self.filter.takes(message, sample) {
                 self.add_sample(&mut source, sample);
             }
         }

@@ -1,8 +1,10 @@
 //! The merged profile as a message: without samples that came to nothing, and without what only those had.
 
+use std::collections::BTreeMap;
+
 use super::stacks::Stacks;
 use super::tables::{entry, index};
-use super::{Merge, MergedSample};
+use super::{Filter, Merge, MergedSample};
 use crate::pprof::{Corrections, Profile, proto};
 
 impl Merge {
@@ -18,57 +20,56 @@ impl Merge {
             header.write(&mut tables.strings)
         });
         let mut samples = self.samples;
+        let count = samples.len();
         samples.retain(|sample| sample.values.iter().any(|value| *value != 0));
+        let came_to_nothing = samples.len() < count;
         let main = if self.filter.is_empty() {
-            tables.mappings.first().map(|first| first.id)
+            None
         } else {
             main_mapping(&samples, &self.stacks, &tables.locations)
         };
         let mut labels: Vec<_> = self.labels.into_iter().collect();
         labels.sort_unstable_by_key(|(_, number)| *number);
-        message.sample = samples
-            .iter()
-            .map(|sample| proto::Sample {
-                location_id: self
-                    .stacks
-                    .innermost_first(sample.stack)
-                    .map(u64::from)
-                    .collect(),
+        let samples = samples.iter().map(|sample| {
+            let stack = self.stacks.innermost_first(sample.stack);
+            proto::Sample {
+                location_id: stack.map(u64::from).collect(),
                 value: sample.values.to_vec(),
                 label: labels[sample.labels as usize].0.to_vec(),
-            })
-            .collect();
-        let mut locations = Numbers::new(tables.locations.len());
-        let mut mappings = Numbers::new(tables.mappings.len());
-        let mut functions = Numbers::new(tables.functions.len());
-        if let Some(main) = main {
-            mappings.number(main);
-        }
-        for id in message
-            .sample
-            .iter_mut()
-            .flat_map(|sample| &mut sample.location_id)
-        {
-            *id = locations.number(*id);
-        }
-        message.location = locations.in_order(&tables.locations);
-        for location in &mut message.location {
-            location.id = locations.number(location.id);
-            location.mapping_id = mappings.number(location.mapping_id);
-            for line in &mut location.line {
-                line.function_id = functions.number(line.function_id);
             }
-        }
-        message.mapping = mappings.in_order(&tables.mappings);
-        for mapping in &mut message.mapping {
-            mapping.id = mappings.number(mapping.id);
-        }
-        message.function = functions.in_order(&tables.functions);
-        for function in &mut message.function {
-            function.id = functions.number(function.id);
-        }
+        });
+        message.sample = samples.collect();
+        message.location = tables.locations;
+        message.mapping = tables.mappings;
+        message.function = tables.functions;
         message.string_table = tables.strings.into_table();
+        if let Some(main) = main {
+            put_first(&mut message, main);
+        }
+        if came_to_nothing {
+            // Merged once more, as pprof does it, it loses what only those samples had.
+            let mut again = Self::new(Filter::default());
+            again
+                .take(&message)
+                .expect("there is nothing before it that it could contradict");
+            return again.into_message();
+        }
         message
+    }
+}
+
+/// Makes the mapping with the id `main` the first.
+fn put_first(message: &mut proto::Profile, main: u64) {
+    message.mapping.swap(0, index(main));
+    for (mapping, id) in message.mapping.iter_mut().zip(1..) {
+        mapping.id = id;
+    }
+    for location in &mut message.location {
+        location.mapping_id = match location.mapping_id {
+            1 => main,
+            id if id == main => 1,
+            id => id,
+        };
     }
 }
 
@@ -79,7 +80,7 @@ fn main_mapping(
     stacks: &Stacks,
     locations: &[proto::Location],
 ) -> Option<u64> {
-    let mut counts = std::collections::BTreeMap::<u64, i64>::new();
+    let mut counts = BTreeMap::<u64, i64>::new();
     for sample in samples {
         let leaf = stacks.innermost_first(sample.stack).next();
         let mapping = leaf.map_or(0, |leaf| entry(locations, u64::from(leaf)).mapping_id);
@@ -89,41 +90,4 @@ fn main_mapping(
     counts.remove(&0);
     let most = counts.into_iter().max_by_key(|(_, count)| *count);
     most.map(|(mapping, _)| mapping)
-}
-
-/// New ids in the order in which they are asked for.
-struct Numbers {
-    /// By the old id less one; 0 for those nobody asked for.
-    new: Vec<u64>,
-    old: Vec<u64>,
-}
-
-impl Numbers {
-    fn new(count: usize) -> Self {
-        Self {
-            new: vec![0; count],
-            old: Vec::new(),
-        }
-    }
-
-    /// The new id; 0, which is none, stays 0.
-    fn number(&mut self, id: u64) -> u64 {
-        if id == 0 {
-            return 0;
-        }
-        let new = &mut self.new[index(id)];
-        if *new == 0 {
-            self.old.push(id);
-            *new = self.old.len() as u64;
-        }
-        *new
-    }
-
-    /// What has been asked for, with its old ids.
-    fn in_order<T: Clone>(&self, table: &[T]) -> Vec<T> {
-        self.old
-            .iter()
-            .map(|&id| entry(table, id).clone())
-            .collect()
-    }
 }
