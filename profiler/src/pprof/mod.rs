@@ -30,11 +30,13 @@
 //! assert_eq!(bytes[..2], [0x1f, 0x8b]);
 //! ```
 
+mod decode;
 mod finish;
 mod functions;
 mod labels;
 mod locations;
 mod mappings;
+mod merge;
 mod profile;
 #[allow(missing_docs, clippy::all, reason = "generated")]
 pub mod proto;
@@ -46,10 +48,12 @@ mod usage;
 
 use std::collections::HashMap;
 
+pub use decode::ReadError;
 pub use functions::Line;
 pub use labels::Label;
 pub use locations::LocationId;
 pub use mappings::{Mapping, MappingId};
+pub use merge::{By, Filter, Merge, MergeError, Total, Tree, TreeNode};
 pub use profile::Profile;
 pub use text::text;
 

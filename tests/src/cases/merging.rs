@@ -8,6 +8,7 @@ use crate::check::check_profile;
 use crate::harness::{
     Recorder, Recording, Stacks, Target, build_id, copy_program, fixture, shared,
 };
+use crate::pprof_tools::canonical::check_merge;
 use crate::pprof_tools::{Pprof, Raw};
 
 fn record(path: &Path, detail: &str) -> Recording {
@@ -229,4 +230,13 @@ fn survives_being_rewritten() {
     }
     let count = Stacks::of(&check_profile(recording.bytes.as_ref().unwrap()).unwrap()).count();
     assert!(count > 0);
+}
+
+/// Real profiles of different programs are merged as pprof's programs merge them.
+#[test]
+fn our_merge_of_recordings_is_theirs() {
+    let Some(_turn) = shared() else { return };
+    let names = ["spin-fp", "spin-fp", "phases-cpp-fp", "spin-nobuildid-fp"];
+    let recordings = names.map(|name| record(&fixture(name), "full"));
+    check_merge(&recordings.each_ref().map(|recording| &*recording.path));
 }
