@@ -9,6 +9,7 @@ use profiler_common::Stop;
 
 use super::labelling::Labelling;
 use super::news::line;
+use super::programs;
 use super::trust::{TRUST, is_junk, trust};
 use crate::addr::ProcAddr;
 use crate::aggregate::{Aggregate, Frame};
@@ -27,8 +28,8 @@ const TRIES: u8 = 20;
 /// All processes that have given samples or been asked for.
 #[derive(Debug)]
 pub(super) struct Processes {
-    labelling: Labelling,
-    resolver: Resolver,
+    pub(super) labelling: Labelling,
+    pub(super) resolver: Resolver,
     procfs: ProcFs,
     known: HashMap<u32, Known>,
     roots: HashSet<u32>,
@@ -46,9 +47,9 @@ pub(super) struct Processes {
     sampled: u64,
     gone: u64,
     /// Samples whose user stack led to what cannot be an address of user space.
-    broken_stacks: u64,
+    pub(super) broken_stacks: u64,
     /// What the resolver had met when notes were taken last.
-    noted: ResolverStats,
+    pub(super) noted: ResolverStats,
 }
 
 /// What is known of one process besides its mappings.
@@ -163,16 +164,7 @@ impl Processes {
         }
         let mut labels = self.labelling.of(sample);
         if self.tell_programs {
-            if known.program.is_none() {
-                known.program = snapshot.and_then(program_name);
-            }
-            labels.program = Some(known.program.clone().unwrap_or_else(|| {
-                if sample.user.is_empty() {
-                    "[kernel]".into()
-                } else {
-                    "[unknown]".into()
-                }
-            }));
+            labels.program = Some(programs::name(&mut known.program, sample, snapshot));
         }
         let kernel = (!sample.kernel.is_empty()).then(|| aggregate.mappings.kernel());
         let mut frames = Vec::with_capacity(sample.kernel.len() + sample.user.len());
@@ -330,52 +322,6 @@ impl Processes {
 }
 
 impl Processes {
-    /// What was met since the last call that a user should know, one sentence each.
-    pub(super) fn take_notes(&mut self) -> Vec<String> {
-        let mut notes = self.labelling.take_notes();
-        notes.extend(
-            self.resolver
-                .take_warning()
-                .map(|warning| warning.to_string()),
-        );
-        let broken_stacks = std::mem::take(&mut self.broken_stacks);
-        if broken_stacks > 0 {
-            notes.push(format!(
-                "{broken_stacks} stacks were cut at an address that is not in user space; \
-                 the code there keeps no frame pointer"
-            ));
-        }
-        let all = self.resolver.stats();
-        let stats = all.since(&std::mem::replace(&mut self.noted, all));
-        if stats.malformed_lines > 0 {
-            notes.push(format!(
-                "{} lines of maps files made no sense and were skipped",
-                stats.malformed_lines
-            ));
-        }
-        if stats.resynchronized > 0 {
-            notes.push(format!(
-                "the kernel lost news of what processes have mapped; {} times all were read again",
-                stats.resynchronized
-            ));
-        }
-        if stats.binaries_evicted + stats.forgotten > 0 {
-            log::debug!(
-                "{} binaries were closed and {} processes forgotten to make room for others",
-                stats.binaries_evicted,
-                stats.forgotten
-            );
-        }
-        if stats.unreadable > 0 {
-            notes.push(format!(
-                "mappings could not be read {} times, so those frames have no names; \
-                 run as root or with CAP_SYS_PTRACE",
-                stats.unreadable
-            ));
-        }
-        notes
-    }
-
     /// The mappings to look a sample's addresses up in; read again when they do not explain the sample.
     pub(super) fn snapshot_for(&mut self, sample: &Sample) -> Option<Arc<Snapshot>> {
         let (pid, time_ns) = (sample.pid, sample.time_ns);
@@ -412,12 +358,6 @@ impl Processes {
         let snapshot = self.resolver.snapshot(pid);
         snapshot.filter(|snapshot| !snapshot.mappings().is_empty())
     }
-}
-
-/// The file name of the program that a process runs.
-fn program_name(snapshot: &Snapshot) -> Option<Arc<str>> {
-    let name = snapshot.main()?.path.file_name()?;
-    Some(name.to_string_lossy().into())
 }
 
 fn note_main(pid: u32, snapshot: &Snapshot, aggregate: &mut Aggregate) {

@@ -1,4 +1,6 @@
 //! Who may name what: each outside thing has one home, and the line of modules is walked in one direction.
+//!
+//! Long because it is a table.
 
 use super::code::has_word;
 use super::{Finding, Source};
