@@ -61,6 +61,9 @@ const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tab
 /// How often the ring is read when nothing wakes the reader.
 const READ_EVERY: Duration = Duration::from_millis(100);
 
+/// How often it is looked for CPUs that have come or gone.
+const LOOK_FOR_CPUS_EVERY: Duration = Duration::from_millis(500);
+
 /// How long what was mapped before is kept, in nanoseconds: as long as the walk that an interrupted virtual machine was in
 /// when a sample was late.
 const LATEST: u64 = 1_000_000_000;
@@ -81,6 +84,8 @@ pub(crate) struct Recording {
     clock: Clock,
     /// What had been lost when counting began anew last.
     lost_before: Losses,
+    /// When it was looked for CPUs that come and go.
+    cpus_seen_at: Instant,
     /// When what no sample needs was forgotten last, in nanoseconds of `CLOCK_MONOTONIC`.
     forgot_at: u64,
 }
@@ -154,6 +159,7 @@ impl Recording {
             started_at,
             clock: Clock::default(),
             lost_before: Losses::default(),
+            cpus_seen_at: started,
             forgot_at: 0,
         })
     }
@@ -173,6 +179,7 @@ impl Recording {
             };
             let woken = self.wait(stop, timeout)?;
             self.read_ring();
+            self.follow_cpus()?;
             if after_reading(self).is_break() || woken.stop {
                 break Ended::Stopped;
             }
@@ -219,6 +226,18 @@ impl Recording {
         drop(fds);
         self.roots.forget_ended(&readable[others..]);
         Ok(Woken { stop: readable[0] })
+    }
+
+    /// Samples CPUs that have come since.
+    fn follow_cpus(&mut self) -> Result<()> {
+        if self.cpus_seen_at.elapsed() < LOOK_FOR_CPUS_EVERY {
+            return Ok(());
+        }
+        self.cpus_seen_at = Instant::now();
+        if self.sampler.follow_cpus()? {
+            self.processes.missed_events();
+        }
+        Ok(())
     }
 
     /// Takes in what waits to be read, and tells whether that was all.

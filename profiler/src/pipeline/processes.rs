@@ -144,6 +144,13 @@ impl Processes {
         }
     }
 
+    /// What changed the memory of processes may have been missed.
+    pub(super) fn missed_events(&mut self) {
+        if self.told {
+            self.resolver.missed_events();
+        }
+    }
+
     /// Locates the frames of a sample with what was mapped then, as far as that is known, and counts it.
     pub(super) fn locate_in(
         &mut self,

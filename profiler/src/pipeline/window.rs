@@ -85,6 +85,12 @@ impl Recording {
         self.started.elapsed()
     }
 
+    /// Samples that the kernel tried to take, and those that were lost, since the start.
+    pub(crate) fn tried_and_lost(&self) -> (u64, u64) {
+        let losses = self.sampler.losses();
+        (losses.tried, losses.samples())
+    }
+
     /// How far it is since the start, or since it was cut last.
     pub(crate) fn progress(&self) -> Progress {
         Progress {

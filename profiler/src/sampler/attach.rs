@@ -1,5 +1,7 @@
 //! Programs to their hooks, and off again.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use aya::Ebpf;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::perf_event::{
@@ -9,6 +11,7 @@ use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint};
 use aya::util::KernelVersion;
 
+use super::cpus::Online;
 use super::error::{self, SamplerError};
 use super::load::take;
 use super::{SamplerOptions, Unwind};
@@ -72,8 +75,18 @@ const LIFECYCLE: [(&str, &str); 3] = [
 /// What is attached, to be taken off again.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    sampling: Vec<PerfEventLinkId>,
+    /// By CPU.
+    sampling: BTreeMap<u32, PerfEventLinkId>,
+    /// CPUs that could not be sampled when they came.
+    refused: BTreeSet<u32>,
     lifecycle: Vec<(&'static str, RawTracePointLinkId)>,
+}
+
+impl Links {
+    /// Whether each of these CPUs is sampled.
+    pub(super) fn sample_all(&self, online: &Online) -> bool {
+        online.keys().all(|cpu| self.sampling.contains_key(cpu))
+    }
 }
 
 /// Has the verifier look at the programs that will be attached, and tells which sampling program is.
@@ -152,24 +165,79 @@ pub(super) fn attach(
     })?;
     let on_cpu: &mut PerfEvent = program(ebpf, walk.program())?;
     for cpu in cpus {
-        let link = on_cpu
-            .attach(
-                PerfEventConfig::Software(SoftwareEvent::CpuClock),
-                PerfEventScope::AllProcessesOneCpu { cpu },
-                SamplePolicy::Period(options.period_ns),
-                false,
-            )
-            .map_err(error::from_attach)?;
-        links.sampling.push(link);
+        let link = attach_to(on_cpu, cpu, options.period_ns).map_err(error::from_attach)?;
+        links.sampling.insert(cpu, link);
     }
     Ok(links)
+}
+
+/// Takes off what is on other CPUs than those that `stayed`: their events are dead, and stay so when the CPU comes again.
+/// Returns which those were.
+pub(super) fn leave_cpus(
+    ebpf: &mut Ebpf,
+    walk: Walk,
+    links: &mut Links,
+    stayed: &[u32],
+) -> Result<Vec<u32>, SamplerError> {
+    let gone = links.sampling.keys().filter(|cpu| !stayed.contains(cpu));
+    let gone: Vec<u32> = gone.copied().collect();
+    let on_cpu: &mut PerfEvent = program(ebpf, walk.program())?;
+    for cpu in &gone {
+        let link = links.sampling.remove(cpu);
+        if let Some(Err(error)) = link.map(|link| on_cpu.detach(link)) {
+            log::debug!("the event of CPU {cpu}, which has gone, was not taken off: {error}");
+        }
+    }
+    Ok(gone)
+}
+
+/// Attaches to the CPUs that are not sampled. One that cannot be is tried again the next time. Returns which could.
+pub(super) fn enter_cpus(
+    ebpf: &mut Ebpf,
+    options: &SamplerOptions,
+    walk: Walk,
+    links: &mut Links,
+    online: &Online,
+) -> Result<Vec<u32>, SamplerError> {
+    let on_cpu: &mut PerfEvent = program(ebpf, walk.program())?;
+    let mut come = Vec::new();
+    for cpu in online.keys() {
+        if links.sampling.contains_key(cpu) {
+            continue;
+        }
+        match attach_to(on_cpu, *cpu, options.period_ns) {
+            Ok(link) => {
+                links.sampling.insert(*cpu, link);
+                links.refused.remove(cpu);
+                come.push(*cpu);
+            }
+            Err(error) if links.refused.insert(*cpu) => log::warn!(
+                "CPU {cpu} has come and cannot be sampled: {error}; start the profiler again, or as profiler serve"
+            ),
+            Err(_) => {}
+        }
+    }
+    Ok(come)
+}
+
+fn attach_to(
+    on_cpu: &mut PerfEvent,
+    cpu: u32,
+    period_ns: u64,
+) -> Result<PerfEventLinkId, ProgramError> {
+    on_cpu.attach(
+        PerfEventConfig::Software(SoftwareEvent::CpuClock),
+        PerfEventScope::AllProcessesOneCpu { cpu },
+        SamplePolicy::Period(period_ns),
+        false,
+    )
 }
 
 /// Takes the programs off their hooks; they stay loaded, so that their counters can be read.
 pub(super) fn detach(ebpf: &mut Ebpf, links: Links, walk: Walk) -> Result<(), SamplerError> {
     const ACTION: &str = "detaching a BPF program";
     let on_cpu: &mut PerfEvent = program(ebpf, walk.program())?;
-    for link in links.sampling {
+    for link in links.sampling.into_values() {
         on_cpu
             .detach(link)
             .map_err(|cause| error::other(ACTION, cause))?;

@@ -82,6 +82,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         logger,
         options,
         links: attach::Links::default(),
+        cpus: super::cpus::Online::default(),
         tables,
         walk,
         _calls: calls,

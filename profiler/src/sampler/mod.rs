@@ -6,10 +6,12 @@
 mod attach;
 mod blocks;
 mod bytes;
+mod cpus;
 mod error;
 mod features;
 mod layout;
 mod load;
+mod losses;
 mod mapped;
 mod names;
 mod perf_ring;
@@ -31,6 +33,7 @@ pub(crate) use error::SamplerError;
 pub(crate) use features::{
     in_initial_user_namespace, lockdown, max_sample_rate, perf_event_paranoid, sysctl,
 };
+pub(crate) use losses::Losses;
 pub(crate) use ring::{Event, Sample, StackCopy};
 pub(crate) use side_band::{MemoryChange, MemoryEvent, NewMapping};
 pub(crate) use tables::{TableError, Tables};
@@ -150,47 +153,6 @@ pub(crate) struct SamplerOptions {
     pub bpf_log: bool,
 }
 
-/// Samples that did not arrive, by reason.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Losses {
-    /// Timer ticks that hit a target: samples received plus samples lost.
-    pub tried: u64,
-    /// The ring buffer was full.
-    pub ring_full: u64,
-    /// The kernel refused to put the sample into the ring buffer.
-    pub output_failed: u64,
-    /// Records that user space could not decode.
-    pub malformed: u64,
-    /// Process events (not samples) that did not fit into the ring.
-    pub events: u64,
-    /// Records of mappings, forks, execs and ends that the kernel had no room for.
-    pub memory_events: u64,
-    /// Children that could not be followed because the table of targets was full.
-    pub children_not_followed: u64,
-}
-
-impl Losses {
-    /// Samples that were taken but did not arrive.
-    pub(crate) fn samples(&self) -> u64 {
-        self.ring_full + self.output_failed + self.malformed
-    }
-
-    /// What has come since `before`. What was tried and then found to be none of those asked for may have come before.
-    pub(crate) fn since(&self, before: &Self) -> Self {
-        Self {
-            tried: self.tried.saturating_sub(before.tried),
-            ring_full: self.ring_full.saturating_sub(before.ring_full),
-            output_failed: self.output_failed.saturating_sub(before.output_failed),
-            malformed: self.malformed.saturating_sub(before.malformed),
-            events: self.events.saturating_sub(before.events),
-            memory_events: self.memory_events.saturating_sub(before.memory_events),
-            children_not_followed: self
-                .children_not_followed
-                .saturating_sub(before.children_not_followed),
-        }
-    }
-}
-
 /// What one reading has brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Drained {
@@ -225,6 +187,8 @@ pub(crate) struct Sampler {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     options: SamplerOptions,
     links: attach::Links,
+    /// CPUs that were there when it was looked last.
+    cpus: cpus::Online,
     tables: Tables,
     walk: attach::Walk,
     /// Holds what the walk by tail calls calls.
@@ -242,8 +206,51 @@ impl Sampler {
 
     /// Starts sampling on every online CPU.
     pub(crate) fn attach(&mut self) -> Result<(), SamplerError> {
+        self.cpus = cpus::online().unwrap_or_default();
         self.links = attach::attach(&mut self.ebpf, &self.options, self.walk)?;
         Ok(())
+    }
+
+    /// Samples CPUs that have come since, and gives up those that have gone; tells whether any has come. What has changed
+    /// the memory of processes there before now is not known.
+    ///
+    /// # Errors
+    ///
+    /// Only when the programs cannot be found; a CPU that cannot be sampled is tried again the next time.
+    pub(crate) fn follow_cpus(&mut self) -> Result<bool, SamplerError> {
+        // While it cannot be read, nothing is known to have changed.
+        let Ok(online) = cpus::online() else {
+            return Ok(false);
+        };
+        if online == self.cpus && self.links.sample_all(&online) {
+            return Ok(false);
+        }
+        let Self {
+            ebpf,
+            options,
+            links,
+            walk,
+            side_band,
+            ..
+        } = self;
+        let stayed = cpus::stayed(&self.cpus, &online);
+        let gone = attach::leave_cpus(ebpf, *walk, links, &stayed)?;
+        let come = attach::enter_cpus(ebpf, options, *walk, links, &online)?;
+        self.cpus = online;
+        if let Some(side_band) = side_band {
+            gone.iter().for_each(|cpu| side_band.remove(*cpu));
+            for cpu in &come {
+                if let Err(error) = side_band.add(*cpu) {
+                    log::warn!(
+                        "what processes map on CPU {cpu} cannot be followed: {error}; start the profiler again"
+                    );
+                }
+            }
+        }
+        if !gone.is_empty() || !come.is_empty() {
+            log::info!("CPUs that have gone: {gone:?}, that have come: {come:?}");
+        }
+        Ok(!come.is_empty())
     }
 
     /// Stops sampling; what is in the ring stays there to be read.

@@ -5,6 +5,7 @@
 //! mapped there. What is mapped is told by the time a process can run it, because the kernel writes the record before
 //! the system call returns.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -85,9 +86,12 @@ pub(crate) struct NewMapping {
 /// The rings of all CPUs.
 #[derive(Debug)]
 pub(super) struct SideBand {
-    rings: Vec<PerfRing>,
+    /// By CPU.
+    rings: BTreeMap<u32, PerfRing>,
     ready: OwnedFd,
     bytes: Vec<u8>,
+    /// Records of CPUs that have gone.
+    left: Vec<u8>,
     /// Records that were lost.
     lost: u64,
 }
@@ -96,27 +100,40 @@ impl SideBand {
     /// Begins to write down on these CPUs.
     pub(super) fn open(cpus: &[u32]) -> io::Result<Self> {
         let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut rings = Vec::with_capacity(cpus.len());
-        for cpu in cpus {
-            let ring = PerfRing::open(*cpu, RING_BYTES)?;
-            // By its edge, because the event of a CPU that is taken off reports its end for ever.
-            let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-            epoll::add(&ready, &ring, epoll::EventData::new_u64(0), flags)?;
-            rings.push(ring);
-        }
-        Ok(Self {
-            rings,
+        let mut side_band = Self {
+            rings: BTreeMap::new(),
             ready,
             bytes: Vec::new(),
+            left: Vec::new(),
             lost: 0,
-        })
+        };
+        cpus.iter().try_for_each(|cpu| side_band.add(*cpu))?;
+        Ok(side_band)
+    }
+
+    /// Begins to write down on another CPU.
+    pub(super) fn add(&mut self, cpu: u32) -> io::Result<()> {
+        let ring = PerfRing::open(cpu, RING_BYTES)?;
+        // By its edge, because the event of a CPU that is taken off reports its end for ever.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&self.ready, &ring, epoll::EventData::new_u64(0), flags)?;
+        self.rings.insert(cpu, ring);
+        Ok(())
+    }
+
+    /// Gives up the ring of a CPU that has gone; what it has is taken with the rest.
+    pub(super) fn remove(&mut self, cpu: u32) {
+        if let Some(mut ring) = self.rings.remove(&cpu) {
+            ring.take(&mut self.left);
+        }
     }
 
     /// What was written down since the last time about the processes that are `wanted`, in the order of time.
     pub(super) fn take(&mut self, wanted: impl Fn(u32) -> bool) -> Vec<MemoryEvent> {
         self.forget_readiness();
         let mut events = Vec::new();
-        for ring in &mut self.rings {
+        decode_all(&std::mem::take(&mut self.left), &wanted, &mut events);
+        for ring in self.rings.values_mut() {
             self.bytes.clear();
             ring.take(&mut self.bytes);
             decode_all(&self.bytes, &wanted, &mut events);

@@ -115,6 +115,7 @@ pub(crate) fn run(
             "the thread that writes windows has ended by itself; start the profiler again, and report what it said"
         );
     }
+    let (tried, lost) = recording.tried_and_lost();
     writer.write(recording.finish());
     if !writer.finish(PATIENCE) {
         bail!(
@@ -125,7 +126,7 @@ pub(crate) fn run(
     }
     let counts = store.counts();
     log::info!(
-        "stopped; {} windows written, {} on disk with {} bytes",
+        "stopped; {tried} samples tried, {lost} lost; {} windows written, {} on disk with {} bytes",
         counts.written,
         counts.on_disk,
         counts.bytes
