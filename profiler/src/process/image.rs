@@ -43,6 +43,8 @@ pub(super) struct Shared {
 pub(super) struct Vdso {
     image: Box<[u8]>,
     binary: Arc<Binary>,
+    /// It is that of 64-bit programs, of which a kernel has one.
+    is_wide: bool,
 }
 
 /// Which process a mapping was read from.
@@ -77,6 +79,14 @@ impl Started {
 impl Shared {
     pub(super) fn is_told(&self) -> bool {
         self.told.load(Ordering::Relaxed)
+    }
+
+    /// The vDSO of 64-bit programs, if it is known and of this size.
+    fn wide_vdso(&self, size: u64) -> Option<Arc<Binary>> {
+        let vdsos = self.vdsos.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wide = vdsos.iter().filter(|vdso| vdso.is_wide);
+        let known = wide.find(|vdso| vdso.image.len() as u64 == size)?;
+        Some(Arc::clone(&known.binary))
     }
 }
 
@@ -153,13 +163,11 @@ impl Source {
         if let Some(binary) = self.shared.binaries.find_inode(device, inode) {
             return Ok(binary);
         }
-        let directory = self.directory();
         if mapping.kind == MappingKind::Vdso {
-            return directory
-                .and_then(|directory| self.vdso(&directory, mapping.start, mapping.limit))
-                .or_else(|error| self.own_vdso(mapping).map_err(|_| error));
+            return self.vdso_of(mapping);
         }
-        let file = directory
+        let file = self
+            .directory()
             .and_then(|directory| self.open_mapped(&directory, mapping))
             .or_else(|error| match error {
                 OpenError::Gone | OpenError::Deleted => {
@@ -194,6 +202,19 @@ impl Source {
         Ok(directory)
     }
 
+    /// That of a process with 64 bit need not be read again: the kernel maps the same into all of them, and to look into each
+    /// program that is started for it cost more than all else about it.
+    fn vdso_of(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
+        if is_wide(mapping.start)
+            && let Some(binary) = self.shared.wide_vdso(size(mapping.start, mapping.limit))
+        {
+            return Ok(binary);
+        }
+        self.directory()
+            .and_then(|directory| self.vdso(&directory, mapping.start, mapping.limit))
+            .or_else(|error| self.own_vdso(mapping).map_err(|_| error))
+    }
+
     /// The vDSO is no file; its bytes are taken from the process's memory.
     fn vdso(
         &self,
@@ -214,6 +235,7 @@ impl Source {
         vdsos.push(Vdso {
             image,
             binary: Arc::clone(&binary),
+            is_wide: is_wide(start),
         });
         Ok(binary)
     }
@@ -224,8 +246,6 @@ impl Source {
         let gone = |_| OpenError::Gone;
         let mut own = ProcDir::open(&self.shared.proc_root, std::process::id()).map_err(gone)?;
         let maps = parse_maps(&own.maps().map_err(gone)?);
-        let size = |start: ProcAddr, limit: ProcAddr| limit.0.saturating_sub(start.0);
-        let is_wide = |start: ProcAddr| start.0 > u64::from(u32::MAX);
         let alike = maps.lines.iter().find(|line| {
             MappingKind::of_name(&line.path) == MappingKind::Vdso
                 && size(line.start, line.limit) == size(mapping.start, mapping.limit)
@@ -236,12 +256,21 @@ impl Source {
     }
 }
 
+fn size(start: ProcAddr, limit: ProcAddr) -> u64 {
+    limit.0.saturating_sub(start.0)
+}
+
+/// Whether only a 64-bit program can have something there.
+fn is_wide(start: ProcAddr) -> bool {
+    start.0 > u64::from(u32::MAX)
+}
+
 fn read_memory(
     directory: &ProcDir,
     start: ProcAddr,
     limit: ProcAddr,
 ) -> Result<Box<[u8]>, BinaryError> {
-    let size = limit.0.saturating_sub(start.0);
+    let size = size(start, limit);
     if size > MAX_VDSO {
         return Err(BinaryError::Malformed("vDSO, which is too large"));
     }
