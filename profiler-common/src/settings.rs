@@ -67,6 +67,10 @@ pub struct Layout {
     pub reserved: u32,
 }
 
+/// For so long after the reader was woken for a process that it did not know it is not woken for another one, and looks by
+/// itself at the end: in nanoseconds. Shorter than what most programs run; much longer than what a look takes.
+pub const WAKE_PAUSE_NS: u64 = 5_000_000;
+
 /// Most control groups that can be asked for at once.
 pub const MAX_CGROUPS: u32 = 16;
 

@@ -52,7 +52,9 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
         None => None,
     };
     let mut status = StatusLine::new(args.quiet);
-    let ended = recording.run(stop.as_fd(), |progress| status.update(progress))?;
+    let ended = recording.run(stop.as_fd(), |recording| {
+        status.update(|| recording.progress());
+    })?;
     status.clear();
     let stopped = Instant::now();
     let mut child = child.map(|child| Started::stop(child, ended));

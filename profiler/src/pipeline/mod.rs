@@ -8,6 +8,7 @@
 mod copies;
 mod core_stacks;
 mod descriptors;
+mod ends;
 mod in_force;
 mod label_text;
 mod labelling;
@@ -19,15 +20,15 @@ mod row_maker;
 mod runs;
 mod trust;
 mod unwinding;
+mod wait;
 mod walk_checks;
 mod write_up;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use profiler_common::Stop;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use profiler_common::{Stop, WAKE_PAUSE_NS};
 
 pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
 
@@ -50,6 +51,9 @@ const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tab
 
 /// How often the ring is read when nothing wakes the reader.
 const READ_EVERY: Duration = Duration::from_millis(100);
+
+/// How soon it is read again after samples have woken the reader.
+const SOON: Duration = Duration::from_nanos(WAKE_PAUSE_NS);
 
 /// How long what was mapped before is kept, in nanoseconds: as long as the walk that an interrupted virtual machine was in
 /// when a sample was late.
@@ -147,21 +151,25 @@ impl Recording {
         })
     }
 
-    /// Reads samples until `stop` becomes readable, the time is over, or the targets are gone.
+    /// Reads samples until `stop` becomes readable, the time is over, or the targets are gone; lets `after_reading` look at it each
+    /// time that something may have been read.
     pub(crate) fn run(
         &mut self,
         stop: BorrowedFd<'_>,
-        mut on_progress: impl FnMut(Progress),
+        mut after_reading: impl FnMut(&mut Self),
     ) -> Result<Ended> {
+        let mut pause = READ_EVERY;
         let ended = loop {
             let timeout = match self.time_left() {
                 Some(Duration::ZERO) => break Ended::Duration,
-                Some(left) => left.min(READ_EVERY),
-                None => READ_EVERY,
+                Some(left) => left.min(pause),
+                None => pause,
             };
             let woken = self.wait(stop, timeout)?;
             self.read_ring();
-            on_progress(self.progress());
+            after_reading(self);
+            // The kernel side leaves it to the reader to look for what came right behind what it was woken for.
+            pause = if woken.by_samples { SOON } else { READ_EVERY };
             if woken.stop {
                 break Ended::Stopped;
             }
@@ -214,31 +222,6 @@ impl Recording {
     fn time_left(&self) -> Option<Duration> {
         let duration = self.config.duration?;
         Some(duration.saturating_sub(self.started.elapsed()))
-    }
-
-    /// Waits until there is something to do, and forgets the roots that have ended.
-    fn wait(&mut self, stop: BorrowedFd<'_>, timeout: Duration) -> Result<Woken> {
-        let timeout = Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        let mut fds = vec![
-            PollFd::new(&stop, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.unwinding.as_fd(), PollFlags::IN),
-        ];
-        let side_band = self.sampler.side_band_fd();
-        fds.extend(side_band.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let others = fds.len();
-        fds.extend(self.roots.poll_fds());
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("failed to wait for samples"),
-        }
-        let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(fds);
-        self.roots.forget_ended(&readable[others..]);
-        Ok(Woken { stop: readable[0] })
     }
 
     /// Takes in what waits to be read, and tells whether that was all.
@@ -315,7 +298,7 @@ impl Recording {
 
     /// Forgets what no sample needs any more, when all that were taken by a time have been read.
     fn forget(&mut self, read_from: u64) {
-        for pid in self.processes.take_ended() {
+        for pid in self.processes.take_ended(read_from) {
             self.sampler.remove_target(pid);
             self.unwinding.remove(pid, self.sampler.tables());
         }
@@ -376,7 +359,8 @@ impl Recording {
         }
     }
 
-    fn progress(&self) -> Progress {
+    /// How far it is.
+    pub(crate) fn progress(&self) -> Progress {
         Progress {
             elapsed: self.started.elapsed(),
             samples: self.aggregate.samples(),
@@ -384,11 +368,6 @@ impl Recording {
             processes: self.processes.sampled(),
         }
     }
-}
-
-/// What ended a wait.
-struct Woken {
-    stop: bool,
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

@@ -314,7 +314,7 @@ impl Sampler {
 
     /// No longer samples a process that has ended, so that its id may be used again.
     pub(crate) fn remove_target(&mut self, pid: u32) {
-        if self.targets.remove(&pid).is_err() {
+        if self.options.targets != Targets::All && self.targets.remove(&pid).is_err() {
             log::trace!("process {pid} was not in the table of targets");
         }
     }

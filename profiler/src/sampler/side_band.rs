@@ -56,7 +56,10 @@ pub(crate) enum MemoryChange {
     /// It was given up for that of another program.
     Executed,
     /// A thread has ended, and with the last one the memory is given up.
-    ThreadEnded,
+    ThreadEnded {
+        /// It was the process's first, which mostly is the last as well.
+        is_first: bool,
+    },
     /// The kernel had no room for so many records, of whatever process.
     Lost(u64),
 }
@@ -192,7 +195,10 @@ fn decode(record: &[u8], wanted: impl Fn(u32) -> bool) -> Option<MemoryEvent> {
             }
             (pid, MemoryChange::Copied { parent })
         }
-        EXIT if wanted(pid) => (pid, MemoryChange::ThreadEnded),
+        EXIT if wanted(pid) => {
+            let is_first = u32_at(body, 8)? == pid;
+            (pid, MemoryChange::ThreadEnded { is_first })
+        }
         _ => return None,
     };
     Some(MemoryEvent {
@@ -283,7 +289,11 @@ mod tests {
             (record(COMM, 0, &words(&[41, 42, 0, 0])), None),
             (
                 record(EXIT, 0, &words(&[41, 1, 42, 1, 0, 0])),
-                Some((41, MemoryChange::ThreadEnded)),
+                Some((41, MemoryChange::ThreadEnded { is_first: false })),
+            ),
+            (
+                record(EXIT, 0, &words(&[41, 1, 41, 1, 0, 0])),
+                Some((41, MemoryChange::ThreadEnded { is_first: true })),
             ),
             (record(EXIT, 0, &words(&[50, 1, 50, 1, 0, 0])), None),
             (
