@@ -3,7 +3,7 @@
 //! Nobody tells that a process has ended: each of its threads does, and with the last one it is gone a moment later. To look
 //! at once finds most of them still there, and costs more than all else about a program that runs for a millisecond.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::process::ProcFs;
 
@@ -19,6 +19,8 @@ pub(super) struct Ends {
     /// Heard of since it was looked last.
     heard: Vec<(u32, End)>,
     waiting: HashMap<u32, End>,
+    /// Processes that have one thread, as far as they have been heard of from their beginning on.
+    single: HashSet<u32>,
 }
 
 /// What is known of one that may have ended.
@@ -41,13 +43,24 @@ impl Ends {
         self.heard.push((pid, end));
     }
 
-    /// A process with this id has begun, or begins another program: what was heard before was not of it.
+    /// A process with this id has begun, or begins another program, with one thread: what was heard before was not of it.
     pub(super) fn begun(&mut self, pid: u32) {
+        self.single.insert(pid);
         let heard = self.heard.iter_mut().filter(|(other, _)| *other == pid);
         let waiting = self.waiting.get_mut(&pid);
         for end in heard.map(|(_, end)| end).chain(waiting) {
             end.is_first = false;
         }
+    }
+
+    /// A process has one more thread.
+    pub(super) fn thread_begun(&mut self, pid: u32) {
+        self.single.remove(&pid);
+    }
+
+    /// Nobody knows which processes have begun more threads.
+    pub(super) fn missed_events(&mut self) {
+        self.single.clear();
     }
 
     /// Whether a process is most likely about to be gone. One whose first thread alone has ended is not, which is rare.
@@ -62,12 +75,12 @@ impl Ends {
     /// all samples of before have been read.
     pub(super) fn take(&mut self, now_ns: u64) -> Vec<u32> {
         let mut gone = Vec::new();
-        let procfs = &self.procfs;
+        let (procfs, single) = (&self.procfs, &self.single);
         self.waiting.retain(|pid, end| {
             if now_ns < end.look_at {
                 return true;
             }
-            let has_ended = procfs.has_ended(*pid);
+            let has_ended = (end.is_first && single.contains(pid)) || procfs.has_ended(*pid);
             if has_ended {
                 gone.push(*pid);
             }
@@ -75,6 +88,9 @@ impl Ends {
             end.look_at = now_ns + end.pause;
             !has_ended && end.pause <= LONGEST_PAUSE
         });
+        for pid in &gone {
+            self.single.remove(pid);
+        }
         for (pid, mut end) in self.heard.drain(..) {
             end.look_at = now_ns + end.pause;
             let known = self.waiting.entry(pid).or_insert(end);
@@ -115,6 +131,33 @@ mod tests {
         ends.thread_ended(own, false);
         assert_eq!(ends.take(now), NONE);
         assert_eq!(ends.waiting.len(), 1);
+    }
+
+    /// Of one whose only thread has ended it is known that it has given up its memory, without a look.
+    #[test]
+    fn only_threads() {
+        let own = std::process::id();
+        let ended = |more: &dyn Fn(&mut Ends)| {
+            let mut ends = Ends::default();
+            ends.begun(own);
+            more(&mut ends);
+            ends.take(0);
+            !ends.take(FIRST_LOOK).is_empty()
+        };
+        assert!(ended(&|ends| ends.thread_ended(own, true)));
+        assert!(!ended(&|ends| ends.thread_ended(own, false)));
+        assert!(!ended(&|ends| {
+            ends.thread_begun(own);
+            ends.thread_ended(own, true);
+        }));
+        assert!(!ended(&|ends| {
+            ends.missed_events();
+            ends.thread_ended(own, true);
+        }));
+        assert!(!ended(&|ends| {
+            ends.thread_ended(own, true);
+            ends.begun(own);
+        }));
     }
 
     /// A process is about to be gone when its first thread has ended, unless another has got its id.

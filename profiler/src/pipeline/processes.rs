@@ -123,8 +123,12 @@ impl Processes {
                 let known = self.known.entry(pid).or_default();
                 known.exec_began.get_or_insert(time_ns);
             }
+            MemoryChange::ThreadBegun => self.ends.thread_begun(pid),
             MemoryChange::ThreadEnded { is_first } => self.ends.thread_ended(pid, is_first),
-            MemoryChange::Lost(_) => self.resolver.missed_events(),
+            MemoryChange::Lost(_) => {
+                self.ends.missed_events();
+                self.resolver.missed_events();
+            }
         }
     }
 

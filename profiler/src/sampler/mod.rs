@@ -215,6 +215,8 @@ pub(crate) struct Sampler {
     /// Holds what the walk by tail calls calls.
     _calls: Option<ProgramArray<MapData>>,
     malformed: u64,
+    /// Empty but while the ring is read; kept because it grows to the same size each time.
+    batch: Vec<Event>,
     /// `None` when the kernel does not let it be had.
     side_band: Option<side_band::SideBand>,
 }
@@ -245,7 +247,7 @@ impl Sampler {
             logger.flush();
         }
         let mut drained = Drained::default();
-        let mut batch = Vec::new();
+        let mut batch = std::mem::take(&mut self.batch);
         while !drained.is_empty && drained.records < ring::MOST_RECORDS_AT_ONCE {
             while batch.len() < ring::BATCH {
                 let Some(item) = self.records.next() else {
@@ -268,6 +270,7 @@ impl Sampler {
             batch.sort_by_key(Event::time_ns);
             batch.drain(..).for_each(&mut handle);
         }
+        self.batch = batch;
         drained
     }
 
