@@ -208,6 +208,7 @@ impl Recording {
             self.unwinding.counts(),
             self.sampler.tables().row_bytes()
         );
+        self.processes.settle();
         // The ring's memory is not needed while names are found.
         drop(self.sampler);
         let profile = write_up::write_up(

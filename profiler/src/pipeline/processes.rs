@@ -288,6 +288,11 @@ impl Processes {
         self.resolver.forget_before(time_ns);
     }
 
+    /// Waits, within reason, for files that have not come yet.
+    pub(super) fn settle(&self) {
+        self.resolver.settle();
+    }
+
     /// How many processes gave samples.
     pub(super) fn sampled(&self) -> u64 {
         self.sampled

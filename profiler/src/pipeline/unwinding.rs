@@ -58,6 +58,8 @@ pub(super) struct Counts {
 struct Known {
     snapshot: Arc<Snapshot>,
     binaries: Vec<FileId>,
+    /// Some of what is mapped there has not come yet.
+    waits: bool,
 }
 
 /// A binary in the tables, or on its way there.
@@ -99,14 +101,15 @@ impl Unwinding {
     /// Sees to it that walks of this process use what the snapshot says, each binary as soon as its rows are there. Until
     /// then the kernel sends copies of stacks that lead through it.
     pub(super) fn update(&mut self, pid: u32, snapshot: &Arc<Snapshot>, tables: &mut Tables) {
-        let known = self.processes.get(&pid);
-        if !self.wanted || known.is_some_and(|known| Arc::ptr_eq(&known.snapshot, snapshot)) {
+        let is_same = |known: &Known| Arc::ptr_eq(&known.snapshot, snapshot) && !known.waits;
+        if !self.wanted || self.processes.get(&pid).is_some_and(is_same) {
             return;
         }
         let binaries = self.use_binaries(snapshot);
         let known = Known {
             snapshot: Arc::clone(snapshot),
             binaries,
+            waits: snapshot.waits_for_files(),
         };
         if let Some(old) = self.processes.insert(pid, known) {
             self.release_users(&old.binaries);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,9 @@ use super::files::{open_left_behind, open_mapped};
 use super::kind::MappingKind;
 use super::mapping::Mapping;
 use super::maps::parse_maps;
+use super::maps_line::{Device, MapsLine};
 use super::procdir::ProcDir;
+use super::slow_files::{Answer, SlowFiles};
 use super::{OpenError, error::is_gone};
 use crate::addr::ProcAddr;
 use crate::binary::{Binary, BinaryCache, BinaryError, Placement, ReadAt};
@@ -27,6 +29,8 @@ pub(super) struct Shared {
     pub(super) binaries: BinaryCache,
     /// The vDSOs met so far: one for each kind of program that runs.
     pub(super) vdsos: Mutex<Vec<Vdso>>,
+    /// Files whose file systems may not answer.
+    pub(super) slow_files: SlowFiles,
     pub(super) counters: Counters,
     pub(super) warned: AtomicBool,
     /// Whether changes of processes' memory are told.
@@ -166,6 +170,13 @@ impl Source {
         if mapping.kind == MappingKind::Vdso {
             return self.vdso_of(mapping);
         }
+        if mapping.kind == MappingKind::File
+            && self.may_hang(mapping.device)
+            && let Some(binary) = self.copied(mapping)?
+        {
+            self.shared.binaries.learn_alias(&binary, device, inode);
+            return Ok(binary);
+        }
         let file = self
             .directory()
             .and_then(|directory| self.open_mapped(&directory, mapping))
@@ -178,6 +189,41 @@ impl Source {
         let binary = self.shared.binaries.get(file, &mapping.path)?;
         self.shared.binaries.learn_alias(&binary, device, inode);
         Ok(binary)
+    }
+
+    /// Whether the file system of a device may not answer, so that nothing may be asked of it.
+    pub(super) fn may_hang(&self, device: Device) -> bool {
+        let proc_root = &self.shared.proc_root;
+        let slow_files = &self.shared.slow_files;
+        slow_files.may_hang(device, || {
+            [
+                proc_root.join(format!("{}/mountinfo", self.pid)),
+                proc_root.join("self/mountinfo"),
+            ]
+        })
+    }
+
+    /// Whether the file systems of all these files may be asked about them.
+    pub(super) fn may_ask(&self, lines: &[MapsLine]) -> bool {
+        let mut files = lines.iter().filter(|line| line.inode != 0);
+        !files.any(|line| self.may_hang(line.device))
+    }
+
+    /// The binary of a file whose file system may not answer, as a copy; `None` when it can be used where it is.
+    fn copied(&self, mapping: &Mapping) -> Result<Option<Arc<Binary>>, OpenError> {
+        let link = mapping.map_files_link().ok_or(OpenError::NoFile)?;
+        let path = self.shared.proc_root.join(self.pid.to_string()).join(link);
+        let key = (mapping.device, mapping.inode);
+        let Answer::Copy(copy) = self.shared.slow_files.get(key, &path)? else {
+            return Ok(None);
+        };
+        // Without a directory: nobody shall look for debug files beside it.
+        let name = mapping.path.file_name().unwrap_or_default();
+        self.shared
+            .binaries
+            .get(copy, Path::new(name))
+            .map(Some)
+            .map_err(OpenError::from)
     }
 
     fn open_mapped(&self, directory: &ProcDir, mapping: &Mapping) -> Result<File, OpenError> {
