@@ -17,6 +17,7 @@ mod processes;
 mod progress;
 mod roots;
 mod row_maker;
+mod row_room;
 mod runs;
 mod trust;
 mod unwinding;
@@ -36,7 +37,7 @@ use crate::aggregate::Aggregate;
 use crate::config::Config;
 use crate::labels::LabelKey;
 use crate::sampler::{Event, Sample, Sampler, SamplerOptions, Targets, Unwind};
-use crate::summary::Summary;
+use crate::summary::{Evicted, Summary};
 use copies::{Copies, Waiting};
 use descriptors::raise_limit;
 use news::without_old_stack;
@@ -196,6 +197,12 @@ impl Recording {
         self.summary.samples = self.aggregate.samples();
         self.summary.processes = self.processes.sampled();
         self.summary.gone_processes = self.processes.gone();
+        let (binaries, processes) = self.processes.evicted();
+        self.summary.evicted = Evicted {
+            binaries,
+            processes,
+            rows: self.unwinding.counts().evicted,
+        };
         self.summary.costs = self.sampler.costs();
         self.summary.notes = self.processes.notes();
         self.summary.notes.extend(self.unwinding.notes());

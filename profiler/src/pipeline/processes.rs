@@ -305,6 +305,12 @@ impl Processes {
 }
 
 impl Processes {
+    /// How many binaries were closed, and how many processes forgotten, to make room for others.
+    pub(super) fn evicted(&self) -> (u64, u64) {
+        let stats = self.resolver.stats();
+        (stats.binaries_evicted, stats.forgotten)
+    }
+
     /// What the resolver met that a user should know, one sentence each.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.labelling.notes();
@@ -332,13 +338,6 @@ impl Processes {
                 "the kernel lost news of what processes have mapped; {} times all were read again",
                 stats.resynchronized
             ));
-        }
-        if stats.binaries_evicted + stats.forgotten > 0 {
-            log::debug!(
-                "{} binaries were closed and {} processes forgotten to make room for others",
-                stats.binaries_evicted,
-                stats.forgotten
-            );
         }
         if stats.unreadable > 0 {
             notes.push(format!(

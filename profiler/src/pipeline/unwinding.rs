@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use profiler_common::{MAX_USER_FRAMES, MappingRun, Memory, Registers, Rule, Stop};
@@ -26,14 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Unwinding {
     /// Whether the kernel walks by tables at all.
     wanted: bool,
-    maker: RowMaker,
-    binaries: HashMap<FileId, Loaded>,
+    pub(super) maker: RowMaker,
+    pub(super) binaries: HashMap<FileId, Loaded>,
     processes: HashMap<u32, Known>,
     /// What walks went by, and when.
     pub(super) in_force: InForce,
     /// Order of use of binaries.
     clock: u64,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 /// What was done and what could not be.
@@ -64,11 +64,12 @@ struct Known {
 
 /// A binary in the tables, or on its way there.
 #[derive(Debug)]
-struct Loaded {
-    binary: Arc<Binary>,
-    stage: Stage,
-    processes: u32,
-    last_used: u64,
+pub(super) struct Loaded {
+    /// Its rows stay although nobody has it open any more.
+    pub(super) binary: Weak<Binary>,
+    pub(super) stage: Stage,
+    pub(super) processes: u32,
+    pub(super) last_used: u64,
 }
 
 /// How far a binary is.
@@ -147,6 +148,7 @@ impl Unwinding {
         if let Some(known) = self.processes.remove(&pid) {
             self.release_users(&known.binaries);
             self.ask_again();
+            self.forget_unused(tables);
         }
     }
 
@@ -244,12 +246,13 @@ impl Unwinding {
             let loaded = self.binaries.entry(binary.id()).or_insert_with(|| {
                 self.maker.ask(binary);
                 Loaded {
-                    binary: Arc::clone(binary),
+                    binary: Weak::new(),
                     stage: Stage::Asked,
                     processes: 0,
                     last_used: 0,
                 }
             });
+            loaded.binary = Arc::downgrade(binary);
             loaded.last_used = self.clock;
             // Counted at once: the next binary of this process may need room, and must not take it from this one.
             loaded.processes += 1;
@@ -266,19 +269,6 @@ impl Unwinding {
         }
     }
 
-    /// Has the rows made once more for which there was no room, if there is some now.
-    fn ask_again(&mut self) {
-        if !self.binaries.values().any(Loaded::is_evictable) {
-            return;
-        }
-        for loaded in self.binaries.values_mut() {
-            if matches!(loaded.stage, Stage::NoRoom) && loaded.processes > 0 {
-                loaded.stage = Stage::Asked;
-                self.maker.ask(&loaded.binary);
-            }
-        }
-    }
-
     fn publish(&mut self, made: Vec<Made>, tables: &mut Tables) {
         let mut users = HashSet::new();
         for made in made {
@@ -287,7 +277,7 @@ impl Unwinding {
             self.counts.binaries += 1;
             self.counts.rows += made.rows;
             let stage = match &made.table {
-                Some(table) => self.publish_table(id, table, made.gap, tables),
+                Some(table) => self.publish_table(table, made.gap, tables),
                 None => Stage::NoRows(made.gap),
             };
             if let Some(loaded) = self.binaries.get_mut(&id) {
@@ -333,13 +323,7 @@ impl Unwinding {
     }
 
     /// Puts the rows of a binary into the tables, in the place of others if need be.
-    fn publish_table(
-        &mut self,
-        id: FileId,
-        table: &Table,
-        gap: Rule,
-        tables: &mut Tables,
-    ) -> Stage {
+    fn publish_table(&mut self, table: &Table, gap: Rule, tables: &mut Tables) -> Stage {
         loop {
             let result = table.publish(tables);
             tables.settle(result.is_ok());
@@ -351,33 +335,12 @@ impl Unwinding {
                     );
                 }
                 Err(error) => {
-                    if let Some(loaded) = self.binaries.get(&id) {
-                        let name = loaded.binary.path().display();
-                        log::debug!("no room for the rows of {name}: {error}");
-                    }
+                    log::debug!("no room for the rows of a binary: {error}");
                     self.counts.full += 1;
                     return Stage::NoRoom;
                 }
             }
         }
-    }
-
-    /// Takes the rows of the binary out of the tables that no process uses and that was used longest ago.
-    fn evict(&mut self, tables: &mut Tables) -> bool {
-        let unused = self
-            .binaries
-            .iter()
-            .filter(|(_, loaded)| loaded.is_evictable())
-            .min_by_key(|(_, loaded)| loaded.last_used)
-            .map(|(id, _)| *id);
-        let Some(loaded) = unused.and_then(|id| self.binaries.remove(&id)) else {
-            return false;
-        };
-        if let Stage::Published(published, _) = &loaded.stage {
-            tables.release(published);
-        }
-        self.counts.evicted += 1;
-        true
     }
 }
 
@@ -385,12 +348,5 @@ impl AsFd for Unwinding {
     /// Readable when rows have been made.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.maker.as_fd()
-    }
-}
-
-impl Loaded {
-    /// Whether its rows are in the tables for nobody.
-    fn is_evictable(&self) -> bool {
-        self.processes == 0 && matches!(self.stage, Stage::Published(..))
     }
 }

@@ -73,8 +73,9 @@ impl State {
 
     /// Something was mapped.
     pub(super) fn mapped(&mut self, shared: &Shared, pid: u32, time_ns: u64, line: MapsLine) {
-        // What has not been read will be found when it is; what has been has it.
-        if !matches!(self.known, Known::Snapshot(_)) || time_ns <= self.history.known_by {
+        // What has not been read will be found when it is; what has been has it. What is of the same time may be of after it, where
+        // clocks are coarse, and to put it over what is known once more does no harm.
+        if !matches!(self.known, Known::Snapshot(_)) || time_ns < self.history.known_by {
             return;
         }
         if self.history.news.len() >= MOST_NEWS {

@@ -163,8 +163,8 @@ impl Tables {
         }
     }
 
-    /// Takes back the rows and pages of a binary that no process has mapped any more, and waits until what they took
-    /// can be used for another.
+    /// Takes back the rows and pages of a binary that no process has mapped any more. What they took can be used for another
+    /// after [`rest`](Self::rest).
     pub(crate) fn release(&mut self, published: &Published) {
         let now = Instant::now();
         for rows in &published.rows {
@@ -177,6 +177,10 @@ impl Tables {
                 now,
             );
         }
+    }
+
+    /// Waits until what was taken back can be used.
+    pub(crate) fn rest() {
         std::thread::sleep(REST);
     }
 

@@ -85,3 +85,25 @@ fn failures_are_not_kept() {
     write(dir.path(), "late", 3);
     assert!(get(&cache, &path).is_ok());
 }
+
+/// No more are open than there is room for: those that nobody uses make room, those in use do not.
+#[test]
+fn room_for_descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = BinaryCache::with_most(100, 8);
+    let path = |id: u8| write(dir.path(), &id.to_string(), id);
+    for id in 0..20 {
+        get(&cache, &path(id)).unwrap();
+        assert!(cache.len() <= 8);
+    }
+    assert!(cache.evicted() > 0);
+    let used: Vec<_> = (0..8).map_while(|id| get(&cache, &path(id)).ok()).collect();
+    assert_eq!(used.len(), 8);
+    assert!(matches!(
+        get(&cache, &path(30)),
+        Err(BinaryError::NoDescriptor)
+    ));
+    assert!(Arc::ptr_eq(&used[3], &get(&cache, &path(3)).unwrap()));
+    drop(used);
+    assert!(get(&cache, &path(30)).is_ok());
+}
