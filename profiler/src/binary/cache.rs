@@ -111,8 +111,10 @@ impl BinaryCache {
     /// Whether one more may be open, after those that nobody uses have made room.
     fn has_room(&self) -> bool {
         let mut entries = self.lock();
-        if entries.by_id.len() >= self.most {
-            entries.evict(self.capacity.min(self.most / 4));
+        for unused in [self.capacity.min(self.most / 4), 0] {
+            if entries.by_id.len() >= self.most {
+                entries.evict(unused);
+            }
         }
         entries.by_id.len() < self.most
     }

@@ -91,19 +91,22 @@ fn failures_are_not_kept() {
 fn room_for_descriptors() {
     let dir = tempfile::tempdir().unwrap();
     let cache = BinaryCache::with_most(100, 8);
-    let path = |id: u8| write(dir.path(), &id.to_string(), id);
-    for id in 0..20 {
-        get(&cache, &path(id)).unwrap();
+    let paths: Vec<_> = (0..20)
+        .map(|id| write(dir.path(), &id.to_string(), id))
+        .collect();
+    for path in &paths {
+        get(&cache, path).unwrap();
         assert!(cache.len() <= 8);
     }
     assert!(cache.evicted() > 0);
-    let used: Vec<_> = (0..8).map_while(|id| get(&cache, &path(id)).ok()).collect();
+    let used: Vec<_> = paths
+        .iter()
+        .map_while(|path| get(&cache, path).ok())
+        .collect();
     assert_eq!(used.len(), 8);
-    assert!(matches!(
-        get(&cache, &path(30)),
-        Err(BinaryError::NoDescriptor)
-    ));
-    assert!(Arc::ptr_eq(&used[3], &get(&cache, &path(3)).unwrap()));
+    let refused = get(&cache, &paths[15]);
+    assert!(matches!(refused, Err(BinaryError::NoDescriptor)));
+    assert!(Arc::ptr_eq(&used[3], &get(&cache, &paths[3]).unwrap()));
     drop(used);
-    assert!(get(&cache, &path(30)).is_ok());
+    assert!(get(&cache, &paths[15]).is_ok());
 }
