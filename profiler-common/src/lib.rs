@@ -30,6 +30,6 @@ pub use sample::{
     COMM_LEN, COPY_REGISTERS, EXACT_FRAME, MAX_COPY_WORDS, MAX_KERNEL_FRAMES, MAX_USER_FRAMES,
     MORE_PAGES, PAGE_WORDS, RED_ZONE, SampleHeader, Scratch,
 };
-pub use settings::{Layout, MAX_CGROUPS, NameWords, Part, Settings};
+pub use settings::{Layout, MAX_CGROUPS, NameWords, Part, Settings, WAKE_PAUSE_NS};
 pub use step::{Memory, Registers, step};
 pub use stop::Stop;

@@ -1,8 +1,9 @@
 //! Records into the ring; what did not fit is counted.
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_log_ebpf::debug;
-use profiler_common::{Counter, EventRecord, SampleHeader, Scratch};
+use profiler_common::{Counter, EventRecord, SampleHeader, Scratch, WAKE_PAUSE_NS};
 
 use crate::maps::{self, constant};
 
@@ -73,6 +74,25 @@ fn ring_fills_up() -> bool {
 #[inline(always)]
 pub(crate) fn has_room_for_copies() -> bool {
     maps::RECORDS.query(BPF_RB_AVAIL_DATA.into()) <= 2 * constant!(SETTINGS.wakeup_bytes)
+}
+
+/// Whether the reader may be woken for a process that it does not know. Where programs are started by the thousand, it looks
+/// by itself a moment after it was woken, and learns of all at once.
+#[inline(always)]
+pub(crate) fn may_wake() -> bool {
+    // SAFETY: the helper takes nothing and has no precondition.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let Some(woken) = maps::WOKEN.get_ptr_mut(0) else {
+        return true;
+    };
+    // SAFETY: points to the map's only element. Other CPUs write it too; whatever of theirs is read is a time.
+    let before = unsafe { woken.read_volatile() };
+    let is_due = now.wrapping_sub(before) >= WAKE_PAUSE_NS;
+    if is_due {
+        // SAFETY: as above.
+        unsafe { woken.write_volatile(now) };
+    }
+    is_due
 }
 
 /// A wake-up costs an interrupt to the reader's CPU and a switch to it, more than the sample itself; the reader

@@ -2,7 +2,7 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use profiler_common::{Counter, Layout, MAX_CGROUPS, NameWords, Scratch, Settings};
 
 /// Written by user space before the load, constant from then on.
@@ -83,6 +83,11 @@ pub(crate) static UNWANTED_NAMES: LruHashMap<NameWords, u8> = LruHashMap::with_m
 /// The control groups asked for, the first `Settings::cgroups` of them. Written by user space before sampling begins.
 #[map]
 pub(crate) static CGROUPS: CgroupArray = CgroupArray::with_max_entries(MAX_CGROUPS, 0);
+
+/// When the reader was woken last for a process that was new, in nanoseconds of `CLOCK_MONOTONIC`. Written and read by
+/// `emit`, by all CPUs; two that write at once wake the reader twice, which does no harm.
+#[map]
+pub(crate) static WOKEN: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Processes that have given a sample since their last exec. The first sample wakes the reader, so that
 /// the process's mappings are read while it is alive. Written and read here; when it is full, the process

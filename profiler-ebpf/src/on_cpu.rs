@@ -88,7 +88,7 @@ pub(crate) fn finish(ctx: &PerfEventContext, scratch: *mut Scratch, user: &UserS
         write_name(&raw mut (*header).comm, selection::thread_name());
         (*header).pid
     };
-    let wake = first_of_process(pid);
+    let wake = first_of_process(pid) && emit::may_wake();
     emit::sample(scratch, user_frames + kernel_frames, wake);
     if constant!(SETTINGS.check_walks) != 0 && user.kind as u32 == RecordKind::Sample as u32 {
         send_copy_too(scratch, user.stop);

@@ -34,6 +34,8 @@ pub(crate) struct Summary {
     pub processes: u64,
     /// Processes that ended before their mappings could be read.
     pub gone_processes: u64,
+    /// What was forgotten to make room for others.
+    pub evicted: Evicted,
     /// What was found out about frames.
     pub frames: FrameCounts,
     /// What of all that ran was to be profiled, one sentence for each condition.
@@ -44,6 +46,18 @@ pub(crate) struct Summary {
     pub notes: Vec<String>,
     /// What the kernel accounts to the BPF programs; empty unless it keeps count.
     pub costs: Vec<ProgramCost>,
+}
+
+/// What was forgotten to make room for others. None of it makes a profile worse by itself: it is found again when it is met
+/// again, if it is still there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Evicted {
+    /// Binaries that were closed.
+    pub binaries: u64,
+    /// Processes that were forgotten before they had ended.
+    pub processes: u64,
+    /// Binaries whose unwind rows were taken out of the kernel's tables.
+    pub rows: u64,
 }
 
 /// What was found out about frames, counted once per sample that has the frame.

@@ -60,8 +60,8 @@ pub(crate) struct Aggregate {
     pub(crate) mappings: MappingTable,
     frames: Vec<Frame>,
     frame_index: HashMap<Frame, FrameIndex>,
-    labels: Vec<Labels>,
-    label_index: HashMap<Labels, u32>,
+    labels: Vec<Arc<Labels>>,
+    label_index: HashMap<Arc<Labels>, u32>,
     stacks: HashMap<Stack, u64>,
     samples: u64,
     scratch: Vec<FrameIndex>,
@@ -136,8 +136,9 @@ impl Aggregate {
             return *index;
         }
         let index = self.labels.len() as u32;
-        self.labels.push(labels.clone());
-        self.label_index.insert(labels.clone(), index);
+        let labels = Arc::new(labels.clone());
+        self.labels.push(Arc::clone(&labels));
+        self.label_index.insert(labels, index);
         index
     }
 }

@@ -14,10 +14,13 @@ use super::{Binary, BinaryError, FileId};
 /// A binary that is in use elsewhere stays, since its descriptor is open anyway and a second copy would be
 /// taken for another binary. Of the others at most the given number is kept, the last used ones. Failures
 /// are not kept.
+///
+/// No more are open than leave this process the descriptors that it needs for other things.
 #[derive(Debug)]
 pub struct BinaryCache {
     entries: Mutex<Entries>,
     capacity: usize,
+    most: usize,
 }
 
 #[derive(Debug, Default)]
@@ -39,11 +42,17 @@ struct Entry {
 }
 
 impl BinaryCache {
-    /// A cache that keeps at most `capacity` binaries which nobody else uses.
+    /// A cache that keeps at most `capacity` binaries which nobody else uses, and in all no more than what the limit of open files
+    /// (`RLIMIT_NOFILE`) allows by now.
     pub fn new(capacity: usize) -> Self {
+        Self::with_most(capacity, most_binaries())
+    }
+
+    pub(super) fn with_most(capacity: usize, most: usize) -> Self {
         Self {
             entries: Mutex::default(),
             capacity,
+            most,
         }
     }
 
@@ -51,11 +60,14 @@ impl BinaryCache {
     ///
     /// # Errors
     ///
-    /// The file has no readable ELF and program headers.
+    /// The file has no readable ELF and program headers, or too many are open.
     pub fn get(&self, file: File, path: &Path) -> Result<Arc<Binary>, BinaryError> {
         let id = FileId::from(&fstat(&file)?);
         if let Some(binary) = self.lock().find(id) {
             return Ok(binary);
+        }
+        if !self.has_room() {
+            return Err(BinaryError::NoDescriptor);
         }
         // Read without the lock: a slow file system must not hold up everybody else.
         let binary = Arc::new(Binary::from_file(file, path)?);
@@ -96,6 +108,17 @@ impl BinaryCache {
         entries.by_inode.insert(alias, id);
     }
 
+    /// Whether one more may be open, after those that nobody uses have made room.
+    fn has_room(&self) -> bool {
+        let mut entries = self.lock();
+        for unused in [self.capacity.min(self.most / 4), 0] {
+            if entries.by_id.len() >= self.most {
+                entries.evict(unused);
+            }
+        }
+        entries.by_id.len() < self.most
+    }
+
     /// How many binaries were closed to make room for others.
     pub(crate) fn evicted(&self) -> u64 {
         self.lock().evicted
@@ -115,6 +138,19 @@ impl BinaryCache {
         // Nothing is left half done when a thread dies here, so what it leaves is good.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the limit of open files leaves for binaries: the kernel's events take some for each CPU, and tables, threads and files that
+/// are read a moment the rest.
+fn most_binaries() -> usize {
+    const OTHERS: u64 = 72;
+    const FOR_EACH_CPU: u64 = 6;
+    const LEAST: u64 = 16;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    let others = OTHERS + FOR_EACH_CPU * cpus;
+    let most = limit.map_or(u64::MAX, |limit| limit.saturating_sub(others).max(LEAST));
+    most.try_into().unwrap_or(usize::MAX)
 }
 
 impl Default for BinaryCache {

@@ -22,6 +22,9 @@ pub enum BinaryError {
     /// The named part has a value that the ELF specification does not know.
     #[error("malformed {0}")]
     Malformed(&'static str),
+    /// So many files are open that the rest is needed for other things.
+    #[error("too many files are open: raise the limit, `ulimit -n`")]
+    NoDescriptor,
     /// The system refused to open or read it.
     #[error("failed to read the file")]
     Io(#[from] io::Error),
@@ -31,7 +34,7 @@ impl BinaryError {
     /// Whether a later try may succeed although the file stays what it is: rights, descriptors or memory
     /// were short, or the device failed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Io(_))
+        matches!(self, Self::NoDescriptor | Self::Io(_))
     }
 }
 

@@ -12,6 +12,9 @@ use super::{container_id, mount, of_process};
 /// The least time between two searches of all control groups, which take a millisecond for some hundred.
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
 
+/// So many are kept; then those that are gone are forgotten. A machine that starts a container a minute for a month has more.
+const MOST_GROUPS: usize = 1 << 14;
+
 /// A control group as labels show it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Cgroup {
@@ -119,6 +122,9 @@ impl CgroupTable {
         let Some(mount) = self.mount.clone() else {
             return;
         };
+        if self.by_id.len() > MOST_GROUPS {
+            self.by_id.clear();
+        }
         let mut folders = vec![mount.clone()];
         while let Some(folder) = folders.pop() {
             self.enter(&mount, &folder);

@@ -25,10 +25,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use log::LevelFilter;
+use rustix::io::Errno;
 
 use args::{Args, Inspect};
 
 use crate::config::ConfigError;
+use crate::sampler::SamplerError;
 use crate::{name_services, symbolize};
 
 /// What was typed makes no sense; clap exits with the same.
@@ -62,10 +64,28 @@ pub fn main() -> ExitCode {
         (None, None) => record::record(&args),
     };
     result.unwrap_or_else(|error| {
-        log::error!("{error:#}");
+        match remedy(&error) {
+            Some(remedy) => log::error!("{error:#}; {remedy}"),
+            None => log::error!("{error:#}"),
+        }
         match error.downcast_ref::<ConfigError>() {
             Some(error) if error.is_usage() => ExitCode::from(WRONG_USAGE),
             _ => ExitCode::FAILURE,
         }
+    })
+}
+
+/// What to do about an error that can come from anywhere and looks like it had to do with the place.
+fn remedy(error: &anyhow::Error) -> Option<String> {
+    let is_shortage = error.chain().any(|cause| {
+        let errno = cause.downcast_ref::<Errno>().copied();
+        let errno = errno.or_else(|| Errno::from_io_error(cause.downcast_ref()?));
+        errno == Some(Errno::MFILE)
+            || matches!(cause.downcast_ref(), Some(SamplerError::OpenFiles { .. }))
+    });
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    is_shortage.then(|| {
+        let limit = limit.map_or_else(|| "not limited".to_owned(), |limit| limit.to_string());
+        format!("the limit of open files is {limit}: raise it with `ulimit -n`")
     })
 }

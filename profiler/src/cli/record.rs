@@ -54,7 +54,7 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
     };
     let mut status = StatusLine::new(args.quiet);
     let ended = recording.run(stop.as_fd(), |recording| {
-        status.update(recording.progress());
+        status.update(|| recording.progress());
         ControlFlow::Continue(())
     })?;
     status.clear();

@@ -159,6 +159,11 @@ fn json(summary: &Summary, written: &Written<'_>) -> serde_json::Value {
         "lost_events": summary.losses.events,
         "lost_memory_events": summary.losses.memory_events,
         "children_not_followed": summary.losses.children_not_followed,
+        "evicted": {
+            "binaries": summary.evicted.binaries,
+            "processes": summary.evicted.processes,
+            "rows": summary.evicted.rows,
+        },
         "stacks_copied": summary.copied,
         "stacks_cut": by_reason(summary.cut_by_reason()),
         "frames_named": summary.frames.named,

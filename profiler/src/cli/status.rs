@@ -27,8 +27,8 @@ impl StatusLine {
         }
     }
 
-    /// Shows how far things are.
-    pub(super) fn update(&mut self, progress: Progress) {
+    /// Shows how far things are, which is asked for only when it will be shown.
+    pub(super) fn update(&mut self, progress: impl FnOnce() -> Progress) {
         if !self.is_terminal || self.last.is_some_and(|last| last.elapsed() < EVERY) {
             return;
         }
@@ -39,7 +39,7 @@ impl StatusLine {
             samples,
             lost,
             processes,
-        } = progress;
+        } = progress();
         self.write(format_args!(
             "\r\x1b[K{}  {samples} samples  {lost} lost  {processes} processes",
             values::seconds(elapsed),

@@ -199,10 +199,12 @@ fn trampolines(stack: &Stack) -> Vec<usize> {
 }
 
 fn frame(core: &CoreFile, aggregate: &mut Aggregate, pid: u32, address: ProcAddr) -> Frame {
-    let mapping = core.mapping_at(address);
-    Frame {
-        mapping: mapping.map(|mapping| aggregate.mappings.user(pid, mapping)),
-        address: address.0,
+    match core.mapping_at(address) {
+        Some(mapping) => aggregate.mappings.frame(pid, mapping, address),
+        None => Frame {
+            mapping: None,
+            address: address.0,
+        },
     }
 }
 

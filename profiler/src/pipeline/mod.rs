@@ -9,6 +9,7 @@ mod copies;
 mod core_stacks;
 mod counted;
 mod descriptors;
+mod ends;
 mod in_force;
 mod label_text;
 mod labelling;
@@ -19,22 +20,23 @@ mod programs;
 mod progress;
 mod roots;
 mod row_maker;
+mod row_room;
 mod runs;
 mod trust;
 mod unwinding;
+mod wait;
 mod walk_checks;
 mod window;
 mod window_time;
 mod write_up;
 
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use profiler_common::Stop;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use profiler_common::{Stop, WAKE_PAUSE_NS};
 
 pub(crate) use core_stacks::{CoreFrame, CoreStacks, ThreadStack};
 pub(crate) use counted::Counted;
@@ -63,6 +65,8 @@ const READ_EVERY: Duration = Duration::from_millis(100);
 
 /// How often it is looked for CPUs that have come or gone.
 const LOOK_FOR_CPUS_EVERY: Duration = Duration::from_millis(500);
+/// How soon it is read again after samples have woken the reader.
+const SOON: Duration = Duration::from_nanos(WAKE_PAUSE_NS);
 
 /// How long what was mapped before is kept, in nanoseconds: as long as the walk that an interrupted virtual machine was in
 /// when a sample was late.
@@ -171,15 +175,18 @@ impl Recording {
         stop: BorrowedFd<'_>,
         mut after_reading: impl FnMut(&mut Self) -> ControlFlow<()>,
     ) -> Result<Ended> {
+        let mut pause = READ_EVERY;
         let ended = loop {
             let timeout = match self.time_left() {
                 Some(Duration::ZERO) => break Ended::Duration,
-                Some(left) => left.min(READ_EVERY),
-                None => READ_EVERY,
+                Some(left) => left.min(pause),
+                None => pause,
             };
             let woken = self.wait(stop, timeout)?;
             self.read_ring();
             self.follow_cpus()?;
+            // The kernel side leaves it to the reader to look for what came right behind what it was woken for.
+            pause = if woken.by_samples { SOON } else { READ_EVERY };
             if after_reading(self).is_break() || woken.stop {
                 break Ended::Stopped;
             }
@@ -201,31 +208,6 @@ impl Recording {
     fn time_left(&self) -> Option<Duration> {
         let duration = self.config.duration?;
         Some(duration.saturating_sub(self.started.elapsed()))
-    }
-
-    /// Waits until there is something to do, and forgets the roots that have ended.
-    fn wait(&mut self, stop: BorrowedFd<'_>, timeout: Duration) -> Result<Woken> {
-        let timeout = Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        let mut fds = vec![
-            PollFd::new(&stop, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.sampler.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.unwinding.as_fd(), PollFlags::IN),
-        ];
-        let side_band = self.sampler.side_band_fd();
-        fds.extend(side_band.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let others = fds.len();
-        fds.extend(self.roots.poll_fds());
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("failed to wait for samples"),
-        }
-        let readable: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(fds);
-        self.roots.forget_ended(&readable[others..]);
-        Ok(Woken { stop: readable[0] })
     }
 
     /// Samples CPUs that have come since.
@@ -314,7 +296,7 @@ impl Recording {
 
     /// Forgets what no sample needs any more, when all that were taken by a time have been read.
     fn forget(&mut self, read_from: u64) {
-        for pid in self.processes.take_ended() {
+        for pid in self.processes.take_ended(read_from) {
             self.sampler.remove_target(pid);
             self.unwinding.remove(pid, self.sampler.tables());
         }
@@ -374,11 +356,6 @@ impl Recording {
             processes.locate_in(&sample, Some(&snapshot), aggregate);
         }
     }
-}
-
-/// What ended a wait.
-struct Woken {
-    stop: bool,
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

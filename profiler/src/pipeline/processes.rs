@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use profiler_common::Stop;
 
+use super::ends::Ends;
 use super::labelling::Labelling;
 use super::news::line;
 use super::programs;
@@ -14,30 +15,25 @@ use super::trust::{TRUST, is_junk, trust};
 use crate::addr::ProcAddr;
 use crate::aggregate::{Aggregate, Frame};
 use crate::labels::LabelSet;
-use crate::process::{ProcFs, Resolver, ResolverStats, Snapshot};
+use crate::process::{Resolver, ResolverStats, Snapshot};
 use crate::sampler::{MemoryChange, MemoryEvent, Sample, StackCopy};
+use crate::summary::Evicted;
 
 /// The least time between two such reads of one process's mappings.
 const SHORTEST_TRUST: Duration = Duration::from_millis(1);
 /// How long an exec may take before the news of its end is taken for lost, in nanoseconds.
 const LONGEST_EXEC: u64 = 100_000_000;
-/// How often it is looked whether a process has ended one of whose threads has: the process may go on, and an end that is
-/// told may take its time.
-const TRIES: u8 = 20;
 
 /// All processes that have given samples or been asked for.
 #[derive(Debug)]
 pub(super) struct Processes {
     pub(super) labelling: Labelling,
     pub(super) resolver: Resolver,
-    procfs: ProcFs,
     known: HashMap<u32, Known>,
     roots: HashSet<u32>,
     /// Whether everything that changes the memory of processes is told.
     told: bool,
-    /// Processes of which a thread has ended: heard of since the ring was read last, and before that.
-    ended: Vec<u32>,
-    ending: HashMap<u32, u8>,
+    ends: Ends,
     /// Processes whose mappings may have changed since the last [`take_touched`](Self::take_touched).
     touched: HashSet<u32>,
     /// Whether samples say which program their process runs.
@@ -88,12 +84,10 @@ impl Processes {
             window: 1,
             labelling: Labelling::new(labels),
             resolver: Resolver::default(),
-            procfs: ProcFs::default(),
             known: HashMap::new(),
             roots: HashSet::new(),
             told: false,
-            ended: Vec::new(),
-            ending: HashMap::new(),
+            ends: Ends::default(),
             touched: HashSet::new(),
             sampled: 0,
             gone: 0,
@@ -133,14 +127,22 @@ impl Processes {
         } = event;
         match change {
             MemoryChange::Mapped(mapping) => self.resolver.mapped(pid, time_ns, line(mapping)),
-            MemoryChange::Copied { parent } => self.resolver.forked(parent, pid, time_ns),
+            MemoryChange::Copied { parent } => {
+                self.ends.begun(pid);
+                self.resolver.forked(parent, pid, time_ns);
+            }
             MemoryChange::Executed => {
+                self.ends.begun(pid);
                 self.resolver.executed(pid, time_ns);
                 let known = self.known.entry(pid).or_default();
                 known.exec_began.get_or_insert(time_ns);
             }
-            MemoryChange::ThreadEnded => self.ended.push(pid),
-            MemoryChange::Lost(_) => self.resolver.missed_events(),
+            MemoryChange::ThreadBegun => self.ends.thread_begun(pid),
+            MemoryChange::ThreadEnded { is_first } => self.ends.thread_ended(pid, is_first),
+            MemoryChange::Lost(_) => {
+                self.ends.missed_events();
+                self.resolver.missed_events();
+            }
         }
     }
 
@@ -179,13 +181,22 @@ impl Processes {
             mapping: kernel,
             address: address.lookup().0,
         }));
+        let mut last = None;
         let user = sample.user.iter().map(|address| {
             let address = address.lookup();
-            let mapping = snapshot.and_then(|snapshot| snapshot.lookup(address));
-            Frame {
-                mapping: mapping.map(|mapping| aggregate.mappings.user(pid, mapping)),
-                address: address.0,
-            }
+            let Some(mapping) = snapshot.and_then(|snapshot| snapshot.lookup(address)) else {
+                return Frame {
+                    mapping: None,
+                    address: address.0,
+                };
+            };
+            // Neighbours in a stack mostly lie in one mapping.
+            let index = match last {
+                Some((known, index)) if Arc::ptr_eq(known, mapping) => index,
+                _ => aggregate.mappings.user(pid, mapping),
+            };
+            last = Some((mapping, index));
+            aggregate.mappings.frame_in(index, mapping, address)
         });
         let wanted = frames.len() + sample.user.len();
         frames.extend(user.take_while(|frame| !is_junk(frame)));
@@ -273,32 +284,21 @@ impl Processes {
         (!Arc::ptr_eq(&now, then) && main(&now) == main(then)).then_some(now)
     }
 
-    /// The processes that were heard of since the last call.
+    /// The processes that were heard of since the last call, without those whose next samples nobody will see.
     pub(super) fn take_touched(&mut self) -> HashSet<u32> {
-        std::mem::take(&mut self.touched)
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.retain(|pid| !self.ends.is_ending(*pid));
+        touched
     }
 
     /// A thread has ended, and perhaps its process with it.
     pub(super) fn thread_ended(&mut self, pid: u32) {
-        self.ended.push(pid);
+        self.ends.thread_ended(pid, false);
     }
 
-    /// Forgets the processes that had ended when this was called last, all of whose samples have been read since, and
-    /// tells which.
-    pub(super) fn take_ended(&mut self) -> Vec<u32> {
-        let procfs = &self.procfs;
-        let mut gone = Vec::new();
-        self.ending.retain(|pid, tries| {
-            let has_ended = procfs.has_ended(*pid);
-            if has_ended {
-                gone.push(*pid);
-            }
-            *tries -= 1;
-            !has_ended && *tries > 0
-        });
-        for pid in self.ended.drain(..) {
-            self.ending.insert(pid, TRIES);
-        }
+    /// Forgets the processes that have ended by a time, all of whose samples have been read since, and tells which.
+    pub(super) fn take_ended(&mut self, now_ns: u64) -> Vec<u32> {
+        let gone = self.ends.take(now_ns);
         for pid in &gone {
             self.known.remove(pid);
             self.resolver.invalidate(*pid);
@@ -310,6 +310,11 @@ impl Processes {
     /// Forgets what was mapped before a time that no sample is of any more.
     pub(super) fn forget_before(&mut self, time_ns: u64) {
         self.resolver.forget_before(time_ns);
+    }
+
+    /// Waits, within reason, for files that have not come yet.
+    pub(super) fn settle(&self) {
+        self.resolver.settle();
     }
 
     /// How many processes gave samples in this window.
@@ -329,6 +334,16 @@ impl Processes {
 }
 
 impl Processes {
+    /// How many binaries were closed, and how many processes forgotten, to make room for others.
+    pub(super) fn evicted(&self) -> Evicted {
+        let stats = self.resolver.stats();
+        Evicted {
+            binaries: stats.binaries_evicted,
+            processes: stats.forgotten,
+            ..Evicted::default()
+        }
+    }
+
     /// The mappings to look a sample's addresses up in; read again when they do not explain the sample.
     pub(super) fn snapshot_for(&mut self, sample: &Sample) -> Option<Arc<Snapshot>> {
         let (pid, time_ns) = (sample.pid, sample.time_ns);

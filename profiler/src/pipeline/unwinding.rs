@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use profiler_common::{MAX_USER_FRAMES, MappingRun, Memory, Registers, Rule, Stop};
@@ -26,14 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Unwinding {
     /// Whether the kernel walks by tables at all.
     wanted: bool,
-    maker: RowMaker,
-    binaries: HashMap<FileId, Loaded>,
+    pub(super) maker: RowMaker,
+    pub(super) binaries: HashMap<FileId, Loaded>,
     processes: HashMap<u32, Known>,
     /// What walks went by, and when.
     pub(super) in_force: InForce,
     /// Order of use of binaries.
     clock: u64,
-    counts: Counts,
+    pub(super) counts: Counts,
     /// How often there was no room for tables and for mappings when notes were taken last.
     noted: (u64, u64),
 }
@@ -60,15 +60,18 @@ pub(super) struct Counts {
 struct Known {
     snapshot: Arc<Snapshot>,
     binaries: Vec<FileId>,
+    /// Some of what is mapped there has not come yet.
+    waits: bool,
 }
 
 /// A binary in the tables, or on its way there.
 #[derive(Debug)]
-struct Loaded {
-    binary: Arc<Binary>,
-    stage: Stage,
-    processes: u32,
-    last_used: u64,
+pub(super) struct Loaded {
+    /// Its rows stay although nobody has it open any more.
+    pub(super) binary: Weak<Binary>,
+    pub(super) stage: Stage,
+    pub(super) processes: u32,
+    pub(super) last_used: u64,
 }
 
 /// How far a binary is.
@@ -102,14 +105,15 @@ impl Unwinding {
     /// Sees to it that walks of this process use what the snapshot says, each binary as soon as its rows are there. Until
     /// then the kernel sends copies of stacks that lead through it.
     pub(super) fn update(&mut self, pid: u32, snapshot: &Arc<Snapshot>, tables: &mut Tables) {
-        let known = self.processes.get(&pid);
-        if !self.wanted || known.is_some_and(|known| Arc::ptr_eq(&known.snapshot, snapshot)) {
+        let is_same = |known: &Known| Arc::ptr_eq(&known.snapshot, snapshot) && !known.waits;
+        if !self.wanted || self.processes.get(&pid).is_some_and(is_same) {
             return;
         }
         let binaries = self.use_binaries(snapshot);
         let known = Known {
             snapshot: Arc::clone(snapshot),
             binaries,
+            waits: snapshot.waits_for_files(),
         };
         if let Some(old) = self.processes.insert(pid, known) {
             self.release_users(&old.binaries);
@@ -147,6 +151,7 @@ impl Unwinding {
         if let Some(known) = self.processes.remove(&pid) {
             self.release_users(&known.binaries);
             self.ask_again();
+            self.forget_unused(tables);
         }
     }
 
@@ -247,12 +252,13 @@ impl Unwinding {
             let loaded = self.binaries.entry(binary.id()).or_insert_with(|| {
                 self.maker.ask(binary);
                 Loaded {
-                    binary: Arc::clone(binary),
+                    binary: Weak::new(),
                     stage: Stage::Asked,
                     processes: 0,
                     last_used: 0,
                 }
             });
+            loaded.binary = Arc::downgrade(binary);
             loaded.last_used = self.clock;
             // Counted at once: the next binary of this process may need room, and must not take it from this one.
             loaded.processes += 1;
@@ -269,19 +275,6 @@ impl Unwinding {
         }
     }
 
-    /// Has the rows made once more for which there was no room, if there is some now.
-    fn ask_again(&mut self) {
-        if !self.binaries.values().any(Loaded::is_evictable) {
-            return;
-        }
-        for loaded in self.binaries.values_mut() {
-            if matches!(loaded.stage, Stage::NoRoom) && loaded.processes > 0 {
-                loaded.stage = Stage::Asked;
-                self.maker.ask(&loaded.binary);
-            }
-        }
-    }
-
     fn publish(&mut self, made: Vec<Made>, tables: &mut Tables) {
         let mut users = HashSet::new();
         for made in made {
@@ -290,7 +283,7 @@ impl Unwinding {
             self.counts.binaries += 1;
             self.counts.rows += made.rows;
             let stage = match &made.table {
-                Some(table) => self.publish_table(id, table, made.gap, tables),
+                Some(table) => self.publish_table(table, made.gap, tables),
                 None => Stage::NoRows(made.gap),
             };
             if let Some(loaded) = self.binaries.get_mut(&id) {
@@ -336,13 +329,7 @@ impl Unwinding {
     }
 
     /// Puts the rows of a binary into the tables, in the place of others if need be.
-    fn publish_table(
-        &mut self,
-        id: FileId,
-        table: &Table,
-        gap: Rule,
-        tables: &mut Tables,
-    ) -> Stage {
+    fn publish_table(&mut self, table: &Table, gap: Rule, tables: &mut Tables) -> Stage {
         loop {
             let result = table.publish(tables);
             tables.settle(result.is_ok());
@@ -354,33 +341,12 @@ impl Unwinding {
                     );
                 }
                 Err(error) => {
-                    if let Some(loaded) = self.binaries.get(&id) {
-                        let name = loaded.binary.path().display();
-                        log::debug!("no room for the rows of {name}: {error}");
-                    }
+                    log::debug!("no room for the rows of a binary: {error}");
                     self.counts.full += 1;
                     return Stage::NoRoom;
                 }
             }
         }
-    }
-
-    /// Takes the rows of the binary out of the tables that no process uses and that was used longest ago.
-    fn evict(&mut self, tables: &mut Tables) -> bool {
-        let unused = self
-            .binaries
-            .iter()
-            .filter(|(_, loaded)| loaded.is_evictable())
-            .min_by_key(|(_, loaded)| loaded.last_used)
-            .map(|(id, _)| *id);
-        let Some(loaded) = unused.and_then(|id| self.binaries.remove(&id)) else {
-            return false;
-        };
-        if let Stage::Published(published, _) = &loaded.stage {
-            tables.release(published);
-        }
-        self.counts.evicted += 1;
-        true
     }
 }
 
@@ -388,12 +354,5 @@ impl AsFd for Unwinding {
     /// Readable when rows have been made.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.maker.as_fd()
-    }
-}
-
-impl Loaded {
-    /// Whether its rows are in the tables for nobody.
-    fn is_evictable(&self) -> bool {
-        self.processes == 0 && matches!(self.stage, Stage::Published(..))
     }
 }

@@ -8,12 +8,13 @@ use super::progress::Progress;
 use super::window_time::{self, Clock};
 use super::{NO_TABLES, Recording};
 use crate::sampler::Unwind;
-use crate::summary::Summary;
+use crate::summary::{Evicted, Summary};
 
 impl Recording {
     /// What was counted since the start or since it was cut last, with sampling ended.
     pub(crate) fn finish(mut self) -> Counted {
         let elapsed = self.summary.elapsed;
+        self.processes.settle();
         let mut counted = self.cut();
         counted.summary.elapsed = elapsed;
         counted.summary.costs = self.sampler.costs();
@@ -39,6 +40,10 @@ impl Recording {
         if self.config.unwind == Unwind::Auto && !self.sampler.walks_by_tables() {
             notes.push(NO_TABLES.to_owned());
         }
+        let evicted = Evicted {
+            rows: self.unwinding.counts().evicted,
+            ..self.processes.evicted()
+        };
         let now = Instant::now();
         let elapsed = now.duration_since(self.started);
         let summary = Summary {
@@ -51,6 +56,7 @@ impl Recording {
             samples: aggregate.samples(),
             processes,
             gone_processes,
+            evicted,
             notes,
             ..summary
         };

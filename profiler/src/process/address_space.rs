@@ -34,11 +34,12 @@ impl Resolver {
         let read = ProcDir::open(&shared.proc_root, pid).and_then(|mut directory| {
             let (source, maps) = read_maps(shared, pid, None, &mut directory)?;
             let auxv = directory.auxv().unwrap_or_default();
-            let main = main_file(&directory, &maps.lines, &auxv);
+            let may_ask = source.may_ask(&maps.lines);
+            let main = main_file(&directory, may_ask, &maps.lines, &auxv);
             Ok(AddressSpace {
                 pid,
                 start_time: directory.start_time(),
-                mappings: layout::lines(&maps.lines, main, &directory, &source),
+                mappings: layout::lines(&maps.lines, main, may_ask.then_some(&directory), &source),
             })
         });
         match read {

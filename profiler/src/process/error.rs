@@ -76,6 +76,9 @@ pub enum OpenError {
     /// The process is one of a core file that holds nothing to tell the file by.
     #[error("{} may be another build: the core file has nothing to tell the file by, and it is newer", .0.display())]
     Unverified(PathBuf),
+    /// The file is on a file system that asks a server, and the server did not answer in time.
+    #[error("its file system did not answer in time")]
+    NoAnswer,
     /// The file cannot be opened or is no ELF file.
     #[error(transparent)]
     Binary(#[from] BinaryError),
@@ -93,7 +96,11 @@ impl OpenError {
 
     /// Whether a later try may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Binary(error) if error.is_transient())
+        match self {
+            Self::NoAnswer => true,
+            Self::Binary(error) => error.is_transient(),
+            _ => false,
+        }
     }
 }
 

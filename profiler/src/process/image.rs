@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,9 @@ use super::files::{open_left_behind, open_mapped};
 use super::kind::MappingKind;
 use super::mapping::Mapping;
 use super::maps::parse_maps;
+use super::maps_line::{Device, MapsLine};
 use super::procdir::ProcDir;
+use super::slow_files::{Answer, SlowFiles};
 use super::{OpenError, error::is_gone};
 use crate::addr::ProcAddr;
 use crate::binary::{Binary, BinaryCache, BinaryError, Placement, ReadAt};
@@ -27,6 +29,8 @@ pub(super) struct Shared {
     pub(super) binaries: BinaryCache,
     /// The vDSOs met so far: one for each kind of program that runs.
     pub(super) vdsos: Mutex<Vec<Vdso>>,
+    /// Files whose file systems may not answer.
+    pub(super) slow_files: SlowFiles,
     pub(super) counters: Counters,
     pub(super) warned: AtomicBool,
     /// Whether changes of processes' memory are told.
@@ -43,6 +47,8 @@ pub(super) struct Shared {
 pub(super) struct Vdso {
     image: Box<[u8]>,
     binary: Arc<Binary>,
+    /// It is that of 64-bit programs, of which a kernel has one.
+    is_wide: bool,
 }
 
 /// Which process a mapping was read from.
@@ -77,6 +83,14 @@ impl Started {
 impl Shared {
     pub(super) fn is_told(&self) -> bool {
         self.told.load(Ordering::Relaxed)
+    }
+
+    /// The vDSO of 64-bit programs, if it is known and of this size.
+    fn wide_vdso(&self, size: u64) -> Option<Arc<Binary>> {
+        let vdsos = self.vdsos.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wide = vdsos.iter().filter(|vdso| vdso.is_wide);
+        let known = wide.find(|vdso| vdso.image.len() as u64 == size)?;
+        Some(Arc::clone(&known.binary))
     }
 }
 
@@ -153,13 +167,18 @@ impl Source {
         if let Some(binary) = self.shared.binaries.find_inode(device, inode) {
             return Ok(binary);
         }
-        let directory = self.directory();
         if mapping.kind == MappingKind::Vdso {
-            return directory
-                .and_then(|directory| self.vdso(&directory, mapping.start, mapping.limit))
-                .or_else(|error| self.own_vdso(mapping).map_err(|_| error));
+            return self.vdso_of(mapping);
         }
-        let file = directory
+        if mapping.kind == MappingKind::File
+            && self.may_hang(mapping.device)
+            && let Some(binary) = self.copied(mapping)?
+        {
+            self.shared.binaries.learn_alias(&binary, device, inode);
+            return Ok(binary);
+        }
+        let file = self
+            .directory()
             .and_then(|directory| self.open_mapped(&directory, mapping))
             .or_else(|error| match error {
                 OpenError::Gone | OpenError::Deleted => {
@@ -170,6 +189,41 @@ impl Source {
         let binary = self.shared.binaries.get(file, &mapping.path)?;
         self.shared.binaries.learn_alias(&binary, device, inode);
         Ok(binary)
+    }
+
+    /// Whether the file system of a device may not answer, so that nothing may be asked of it.
+    pub(super) fn may_hang(&self, device: Device) -> bool {
+        let proc_root = &self.shared.proc_root;
+        let slow_files = &self.shared.slow_files;
+        slow_files.may_hang(device, || {
+            [
+                proc_root.join(format!("{}/mountinfo", self.pid)),
+                proc_root.join("self/mountinfo"),
+            ]
+        })
+    }
+
+    /// Whether the file systems of all these files may be asked about them.
+    pub(super) fn may_ask(&self, lines: &[MapsLine]) -> bool {
+        let mut files = lines.iter().filter(|line| line.inode != 0);
+        !files.any(|line| self.may_hang(line.device))
+    }
+
+    /// The binary of a file whose file system may not answer, as a copy; `None` when it can be used where it is.
+    fn copied(&self, mapping: &Mapping) -> Result<Option<Arc<Binary>>, OpenError> {
+        let link = mapping.map_files_link().ok_or(OpenError::NoFile)?;
+        let path = self.shared.proc_root.join(self.pid.to_string()).join(link);
+        let key = (mapping.device, mapping.inode);
+        let Answer::Copy(copy) = self.shared.slow_files.get(key, &path)? else {
+            return Ok(None);
+        };
+        // Without a directory: nobody shall look for debug files beside it.
+        let name = mapping.path.file_name().unwrap_or_default();
+        self.shared
+            .binaries
+            .get(copy, Path::new(name))
+            .map(Some)
+            .map_err(OpenError::from)
     }
 
     fn open_mapped(&self, directory: &ProcDir, mapping: &Mapping) -> Result<File, OpenError> {
@@ -194,6 +248,19 @@ impl Source {
         Ok(directory)
     }
 
+    /// That of a process with 64 bit need not be read again: the kernel maps the same into all of them, and to look into each
+    /// program that is started for it cost more than all else about it.
+    fn vdso_of(&self, mapping: &Mapping) -> Result<Arc<Binary>, OpenError> {
+        if is_wide(mapping.start)
+            && let Some(binary) = self.shared.wide_vdso(size(mapping.start, mapping.limit))
+        {
+            return Ok(binary);
+        }
+        self.directory()
+            .and_then(|directory| self.vdso(&directory, mapping.start, mapping.limit))
+            .or_else(|error| self.own_vdso(mapping).map_err(|_| error))
+    }
+
     /// The vDSO is no file; its bytes are taken from the process's memory.
     fn vdso(
         &self,
@@ -214,6 +281,7 @@ impl Source {
         vdsos.push(Vdso {
             image,
             binary: Arc::clone(&binary),
+            is_wide: is_wide(start),
         });
         Ok(binary)
     }
@@ -224,8 +292,6 @@ impl Source {
         let gone = |_| OpenError::Gone;
         let mut own = ProcDir::open(&self.shared.proc_root, std::process::id()).map_err(gone)?;
         let maps = parse_maps(&own.maps().map_err(gone)?);
-        let size = |start: ProcAddr, limit: ProcAddr| limit.0.saturating_sub(start.0);
-        let is_wide = |start: ProcAddr| start.0 > u64::from(u32::MAX);
         let alike = maps.lines.iter().find(|line| {
             MappingKind::of_name(&line.path) == MappingKind::Vdso
                 && size(line.start, line.limit) == size(mapping.start, mapping.limit)
@@ -236,12 +302,21 @@ impl Source {
     }
 }
 
+fn size(start: ProcAddr, limit: ProcAddr) -> u64 {
+    limit.0.saturating_sub(start.0)
+}
+
+/// Whether only a 64-bit program can have something there.
+fn is_wide(start: ProcAddr) -> bool {
+    start.0 > u64::from(u32::MAX)
+}
+
 fn read_memory(
     directory: &ProcDir,
     start: ProcAddr,
     limit: ProcAddr,
 ) -> Result<Box<[u8]>, BinaryError> {
-    let size = limit.0.saturating_sub(start.0);
+    let size = size(start, limit);
     if size > MAX_VDSO {
         return Err(BinaryError::Malformed("vDSO, which is too large"));
     }

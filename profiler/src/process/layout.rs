@@ -51,21 +51,13 @@ pub(super) fn mappings<S: Opener + 'static>(
 pub(super) fn lines<S: Opener + 'static>(
     lines: &[MapsLine],
     main: Option<MappedFile>,
-    directory: &ProcDir,
+    directory: Option<&ProcDir>,
     source: &Arc<S>,
 ) -> Vec<Arc<Mapping>> {
     let ranges = ranges_by_file(lines, &join_executable(lines, &ByLines));
     lines
         .iter()
-        .map(|line| {
-            Arc::new(mapping(
-                &line.into(),
-                &ranges,
-                main,
-                Some(directory),
-                source,
-            ))
-        })
+        .map(|line| Arc::new(mapping(&line.into(), &ranges, main, directory, source)))
         .collect()
 }
 

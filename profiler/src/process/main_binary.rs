@@ -21,15 +21,18 @@ pub(super) type MappedFile = (Device, u64);
 /// * `ld.so ./program`: the kernel started the dynamic loader, and that is what it tells. But glibc's loader
 ///   then corrects the copy of the auxiliary vector on the program's stack. (musl's does not; there the
 ///   loader stays the main binary.)
+///
+/// Unless `may_ask`, the file itself, whose file system may not answer, is not looked at.
 pub(super) fn main_file(
     directory: &ProcDir,
+    may_ask: bool,
     lines: &[MapsLine],
     auxv: &[u8],
 ) -> Option<MappedFile> {
     let auxv = Auxv::parse(auxv);
-    let executable = directory
-        .executable()
-        .ok()
+    let executable = may_ask
+        .then(|| directory.executable().ok())
+        .flatten()
         .map(|stat| (Device::of(stat.st_dev), stat.st_ino))
         .filter(|file| lines.iter().any(|line| (line.device, line.inode) == *file));
     let told = executable.or_else(|| file_at(lines, auxv?.program_headers));

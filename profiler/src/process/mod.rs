@@ -48,6 +48,7 @@ mod procfs;
 mod registers;
 mod resolver;
 mod slot;
+mod slow_files;
 mod snapshot;
 mod state;
 mod text_copy;

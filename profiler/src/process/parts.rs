@@ -51,7 +51,10 @@ impl Parts {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         if self.image.get().is_none() {
             let retry_after = self.source.retry_after();
-            let recent = |(at, _): &(Instant, _)| at.elapsed() < retry_after;
+            // What has come meanwhile is known without asking for it once more.
+            let recent = |(at, error): &(Instant, Arc<OpenError>)| {
+                at.elapsed() < retry_after && !matches!(**error, OpenError::NoAnswer)
+            };
             if failure.as_ref().is_some_and(recent) {
                 return None;
             }

@@ -11,6 +11,7 @@ use super::image::Shared;
 use super::mapping::Mapping;
 use super::maps_line::MapsLine;
 use super::slot::Slot;
+use super::slow_files::SlowFiles;
 use super::timeline::monotonic_ns;
 use super::{ProcFs, ProcessError, Snapshot};
 use crate::addr::ProcAddr;
@@ -59,6 +60,7 @@ impl Resolver {
             shared: Arc::new(Shared {
                 proc_root,
                 binaries: BinaryCache::default(),
+                slow_files: SlowFiles::default(),
                 vdsos: Mutex::default(),
                 counters: Counters::default(),
                 warned: AtomicBool::new(false),
@@ -170,6 +172,12 @@ impl Resolver {
             binaries_evicted: self.shared.binaries.evicted(),
             ..self.shared.counters.read()
         }
+    }
+
+    /// Waits, within reason, for the files that have been asked for and whose file systems have not answered yet. What has come
+    /// by then is found by [`Mapping::binary`].
+    pub fn settle(&self) {
+        self.shared.slow_files.settle();
     }
 
     /// Something that a user should be told, given out once.

@@ -4,15 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::image::Shared;
-use super::state::{Known, State};
+use super::state::{Known, READING_SHARE, State};
 use super::timeline::Then;
 use super::{ProcessError, Snapshot};
 use crate::addr::ProcAddr;
 
 /// The least time between two readings that are made because an address was not found.
 const MIN_REFRESH: Duration = Duration::from_millis(1);
-/// At most one part in so many of the time is spent on such readings, per process.
-const REFRESH_SHARE: u32 = 20;
 
 /// One process id.
 #[derive(Debug)]
@@ -39,7 +37,10 @@ impl Slot {
         pid: u32,
     ) -> Result<Option<Arc<Snapshot>>, ProcessError> {
         let mut state = self.lock();
-        state.take_in_all(shared, pid);
+        state.note_losses();
+        if state.may_take_in() {
+            state.take_in_all(shared, pid);
+        }
         if !state.is_believed(shared.is_told(), shared.recheck_after) {
             state.look_again(shared, pid)?;
             state.checked = Some(Instant::now());
@@ -100,7 +101,7 @@ impl Slot {
     pub(super) fn refresh(&self) {
         let mut state = self.lock();
         let may_read = state.read.is_none_or(|(at, took)| {
-            at.elapsed() >= MIN_REFRESH.max(took.saturating_mul(REFRESH_SHARE))
+            at.elapsed() >= MIN_REFRESH.max(took.saturating_mul(READING_SHARE))
         });
         if may_read {
             state.stale = true;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::OpenError;
 use super::image::{Shared, Source, Started};
 use super::layout;
 use super::main_binary::{MappedFile, main_file};
@@ -62,6 +63,12 @@ impl Snapshot {
         &self.mappings
     }
 
+    /// Whether there are files among them that have not come yet, as their file system has not answered.
+    pub(crate) fn waits_for_files(&self) -> bool {
+        let mut errors = self.mappings.iter().filter_map(|all| all.binary_error());
+        errors.any(|error| matches!(*error, OpenError::NoAnswer))
+    }
+
     /// The first mapping of the process's main binary.
     pub fn main(&self) -> Option<&Arc<Mapping>> {
         self.mappings.iter().find(|mapping| mapping.is_main)
@@ -93,12 +100,19 @@ impl Snapshot {
         directory: &ProcDir,
         previous: Option<&Self>,
     ) -> Self {
-        let main = main_file(directory, &maps.lines, &auxv);
+        let may_ask = source.may_ask(&maps.lines);
+        let main = main_file(directory, may_ask, &maps.lines, &auxv);
         let lines = layout::relevant(maps.lines);
         let previous = previous
             .filter(|previous| previous.auxv.is_empty() || previous.auxv == auxv)
             .map_or(&[][..], |previous| &previous.mappings);
-        let mappings = layout::mappings(&lines, main, Some(directory), &source, previous);
+        let mappings = layout::mappings(
+            &lines,
+            main,
+            may_ask.then_some(directory),
+            &source,
+            previous,
+        );
         Self::from_parts(source, auxv, main, lines, mappings)
     }
 
@@ -107,7 +121,7 @@ impl Snapshot {
         // Only a name that may mean two things has to be asked about.
         let directory = new
             .iter()
-            .any(|line| is_ambiguous(&line.path))
+            .any(|line| is_ambiguous(&line.path) && !self.source.may_hang(line.device))
             .then(|| ProcDir::open(&shared.proc_root, pid).ok())
             .flatten()
             .filter(|directory| self.source.started.fits(directory.start_time()));

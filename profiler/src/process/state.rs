@@ -13,16 +13,27 @@ use super::procdir::ProcDir;
 use super::timeline::{History, monotonic_ns};
 use super::{ProcessError, Snapshot};
 
+/// At most one part in so many of the time is spent on reading a process again or on following its news, as far as no sample needs
+/// them.
+pub(super) const READING_SHARE: u32 = 20;
+/// Less time than this does not matter. A process with sixty thousand mappings takes ten to a hundred times as long, in which
+/// events are lost.
+const QUICK: Duration = Duration::from_millis(2);
+
 /// What is known of one process id.
 #[derive(Default, Debug)]
 pub(super) struct State {
     pub(super) known: Known,
     /// What is known is not enough any more.
     pub(super) stale: bool,
+    /// Events were lost that may have been of this process.
+    pub(super) lost: bool,
     /// When it was last made sure that the process is the same.
     pub(super) checked: Option<Instant>,
     /// When the last reading ended, and how long it took.
     pub(super) read: Option<(Instant, Duration)>,
+    /// The same of putting what was mapped since over what is known.
+    pub(super) took_in: Option<(Instant, Duration)>,
     pub(super) history: History,
 }
 
@@ -45,6 +56,18 @@ impl State {
                 Known::Gone => is_recent(),
                 Known::Snapshot(_) => is_told || is_recent(),
             }
+    }
+
+    /// What may have missed events is not enough any more, as soon as it may be read again.
+    pub(super) fn note_losses(&mut self) {
+        if self.lost && is_due(self.read) {
+            (self.lost, self.stale) = (false, true);
+        }
+    }
+
+    /// Whether what was mapped since may be put over what is known although nobody asks for an address there.
+    pub(super) fn may_take_in(&self) -> bool {
+        is_due(self.took_in)
     }
 
     /// Makes sure that what is known is still true, and reads anew if not.
@@ -116,6 +139,11 @@ impl State {
             previous.as_deref(),
         ))
     }
+}
+
+/// Whether what was done last then, and took so long, may be done again.
+fn is_due(last: Option<(Instant, Duration)>) -> bool {
+    last.is_none_or(|(at, took)| took < QUICK || at.elapsed() >= took.saturating_mul(READING_SHARE))
 }
 
 /// Reads the lines of a process that is there, and who it is.

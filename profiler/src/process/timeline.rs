@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -29,6 +30,17 @@ pub(super) struct History {
     pub(super) parent: Option<u32>,
 }
 
+impl History {
+    /// Whether the same was mapped in the same place a moment ago, and nothing else there since: a program that maps a page, gives
+    /// it back and maps it again. Only memory that is no file's: one file's mapping differs from another's in more than it says.
+    fn has_news_of(&self, line: &MapsLine) -> bool {
+        const FEW: usize = 16;
+        let overlaps = |known: &MapsLine| known.start < line.limit && line.start < known.limit;
+        let mut last = self.news.iter().rev().take(FEW).map(|(_, known)| known);
+        line.inode == 0 && last.find(|known| overlaps(known)) == Some(line)
+    }
+}
+
 /// What a process had mapped at a time.
 pub(super) enum Then {
     /// This, or nothing that could be known.
@@ -47,6 +59,7 @@ impl State {
         time_ns: u64,
         is_needed: impl Fn(ProcAddr, ProcAddr) -> bool,
     ) -> Then {
+        self.note_losses();
         let past = &self.history.past;
         let index = past.partition_point(|(until, _)| *until <= time_ns);
         if let Some((_, known)) = past.get(index) {
@@ -73,8 +86,12 @@ impl State {
 
     /// Something was mapped.
     pub(super) fn mapped(&mut self, shared: &Shared, pid: u32, time_ns: u64, line: MapsLine) {
-        // What has not been read will be found when it is; what has been has it.
-        if !matches!(self.known, Known::Snapshot(_)) || time_ns <= self.history.known_by {
+        // What has not been read will be found when it is; what has been has it. What is of the same time may be of after it, where
+        // clocks are coarse, and to put it over what is known once more does no harm.
+        if !matches!(self.known, Known::Snapshot(_)) || time_ns < self.history.known_by {
+            return;
+        }
+        if self.history.has_news_of(&line) {
             return;
         }
         if self.history.news.len() >= MOST_NEWS {
@@ -170,7 +187,9 @@ impl State {
             .map(|(_, line)| line)
             .collect();
         if let Known::Snapshot(old) = &self.known {
+            let began = Instant::now();
             let new = Known::Snapshot(Arc::new(old.replace(lines, shared, pid)));
+            self.took_in = Some((Instant::now(), began.elapsed()));
             let old = std::mem::replace(&mut self.known, new);
             if shared.is_told() {
                 self.history.past.push_back((first, old));

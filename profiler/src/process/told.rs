@@ -49,7 +49,7 @@ impl Resolver {
     pub fn missed_events(&self) {
         add(&self.shared().counters.resynchronized, 1);
         for slot in self.slots() {
-            slot.change(|state| state.stale = true);
+            slot.change(|state| state.lost = true);
         }
     }
 

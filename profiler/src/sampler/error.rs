@@ -62,6 +62,12 @@ pub(crate) enum SamplerError {
         /// What was refused.
         action: &'static str,
     },
+    /// The limit of open files is too low.
+    #[error("{action}: too many open files, as each map and each CPU's events are one")]
+    OpenFiles {
+        /// What was refused.
+        action: &'static str,
+    },
     /// The kernel has no BPF ring buffer.
     #[error("this kernel ({kernel}) has no BPF ring buffer; Linux 5.10 or newer is needed")]
     NoRingBuffer {
@@ -170,10 +176,16 @@ pub(super) fn from_attach(error: ProgramError) -> SamplerError {
 }
 
 pub(super) fn other(action: &'static str, error: impl Into<anyhow::Error>) -> SamplerError {
-    SamplerError::Other {
-        action,
-        cause: error.into(),
+    let cause = error.into();
+    let errnos = || {
+        cause
+            .chain()
+            .filter_map(|cause| errno(cause.downcast_ref()?))
+    };
+    if errnos().any(|errno| errno == Errno::MFILE) {
+        return SamplerError::OpenFiles { action };
     }
+    SamplerError::Other { action, cause }
 }
 
 fn refused_bpf(
@@ -192,10 +204,7 @@ fn refused_bpf(
     match (features::lockdown(), limit) {
         (Some(mode), _) => SamplerError::Lockdown { mode, action },
         (None, Some(limit)) if action.contains("maps") => SamplerError::LockedMemory { limit },
-        _ => SamplerError::Other {
-            action,
-            cause: error,
-        },
+        _ => other(action, error),
     }
 }
 

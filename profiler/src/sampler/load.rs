@@ -87,6 +87,7 @@ pub(super) fn load(options: SamplerOptions) -> Result<Sampler, SamplerError> {
         walk,
         _calls: calls,
         malformed: 0,
+        batch: Vec::new(),
     })
 }
 

@@ -194,6 +194,8 @@ pub(crate) struct Sampler {
     /// Holds what the walk by tail calls calls.
     _calls: Option<ProgramArray<MapData>>,
     malformed: u64,
+    /// Empty but while the ring is read; kept because it grows to the same size each time.
+    batch: Vec<Event>,
     /// `None` when the kernel does not let it be had.
     side_band: Option<side_band::SideBand>,
 }
@@ -267,7 +269,7 @@ impl Sampler {
             logger.flush();
         }
         let mut drained = Drained::default();
-        let mut batch = Vec::new();
+        let mut batch = std::mem::take(&mut self.batch);
         while !drained.is_empty && drained.records < ring::MOST_RECORDS_AT_ONCE {
             while batch.len() < ring::BATCH {
                 let Some(item) = self.records.next() else {
@@ -290,6 +292,7 @@ impl Sampler {
             batch.sort_by_key(Event::time_ns);
             batch.drain(..).for_each(&mut handle);
         }
+        self.batch = batch;
         drained
     }
 
@@ -336,7 +339,7 @@ impl Sampler {
 
     /// No longer samples a process that has ended, so that its id may be used again.
     pub(crate) fn remove_target(&mut self, pid: u32) {
-        if self.targets.remove(&pid).is_err() {
+        if self.options.targets != Targets::All && self.targets.remove(&pid).is_err() {
             log::trace!("process {pid} was not in the table of targets");
         }
     }

@@ -56,8 +56,13 @@ pub(crate) enum MemoryChange {
     },
     /// It was given up for that of another program.
     Executed,
+    /// It has a new thread, which shares the memory.
+    ThreadBegun,
     /// A thread has ended, and with the last one the memory is given up.
-    ThreadEnded,
+    ThreadEnded {
+        /// It was the process's first, which mostly is the last as well.
+        is_first: bool,
+    },
     /// The kernel had no room for so many records, of whatever process.
     Lost(u64),
 }
@@ -203,13 +208,18 @@ fn decode(record: &[u8], wanted: impl Fn(u32) -> bool) -> Option<MemoryEvent> {
         }
         FORK => {
             let parent = u32_at(body, 4)?;
-            // A new thread shares the memory of its process.
-            if pid == parent || !(wanted(pid) || wanted(parent)) {
+            if !wanted(pid) && !wanted(parent) {
                 return None;
             }
-            (pid, MemoryChange::Copied { parent })
+            match pid == parent {
+                true => (pid, MemoryChange::ThreadBegun),
+                false => (pid, MemoryChange::Copied { parent }),
+            }
         }
-        EXIT if wanted(pid) => (pid, MemoryChange::ThreadEnded),
+        EXIT if wanted(pid) => {
+            let is_first = u32_at(body, 8)? == pid;
+            (pid, MemoryChange::ThreadEnded { is_first })
+        }
         _ => return None,
     };
     Some(MemoryEvent {
@@ -291,7 +301,10 @@ mod tests {
                 record(FORK, 0, &words(&[40, 41, 40, 42, 0, 0])),
                 Some((40, MemoryChange::Copied { parent: 41 })),
             ),
-            (record(FORK, 0, &words(&[41, 41, 43, 42, 0, 0])), None),
+            (
+                record(FORK, 0, &words(&[41, 41, 43, 42, 0, 0])),
+                Some((41, MemoryChange::ThreadBegun)),
+            ),
             (record(FORK, 0, &words(&[50, 51, 50, 51, 0, 0])), None),
             (
                 record(COMM, COMM_IS_EXEC, &words(&[41, 42, 0, 0])),
@@ -300,7 +313,11 @@ mod tests {
             (record(COMM, 0, &words(&[41, 42, 0, 0])), None),
             (
                 record(EXIT, 0, &words(&[41, 1, 42, 1, 0, 0])),
-                Some((41, MemoryChange::ThreadEnded)),
+                Some((41, MemoryChange::ThreadEnded { is_first: false })),
+            ),
+            (
+                record(EXIT, 0, &words(&[41, 1, 41, 1, 0, 0])),
+                Some((41, MemoryChange::ThreadEnded { is_first: true })),
             ),
             (record(EXIT, 0, &words(&[50, 1, 50, 1, 0, 0])), None),
             (

@@ -54,6 +54,8 @@ pub(crate) struct Tables {
     generation: u64,
     /// Whether frame pointers are tried where there is no rule.
     guesses: bool,
+    /// Whether the kernel side enters the runs of children.
+    inherits: bool,
 }
 
 /// Why something did not fit into the tables.
@@ -88,6 +90,7 @@ impl Tables {
             runs: HashMap::new(),
             generation: 0,
             guesses: options.unwind != Unwind::Tables,
+            inherits: options.follow_children,
         })
     }
 
@@ -134,9 +137,13 @@ impl Tables {
 
     /// Forgets the mappings of a process.
     pub(crate) fn remove_process(&mut self, pid: u32) {
-        // At its fork the kernel side has entered its parent's run for it. Fails when it has none, or none since its exec.
-        let _ = self.processes.remove(&pid);
-        if let Some(run) = self.runs.remove(&pid) {
+        let run = self.runs.remove(&pid);
+        // At its fork the kernel side has entered its parent's run for it, if it follows children.
+        if run.is_some() || self.inherits {
+            // Fails when it has none, or none since its exec.
+            let _ = self.processes.remove(&pid);
+        }
+        if let Some(run) = run {
             self.give_run(run, Instant::now());
         }
     }
@@ -156,8 +163,8 @@ impl Tables {
         }
     }
 
-    /// Takes back the rows and pages of a binary that no process has mapped any more, and waits until what they took
-    /// can be used for another.
+    /// Takes back the rows and pages of a binary that no process has mapped any more. What they took can be used for another
+    /// after [`rest`](Self::rest).
     pub(crate) fn release(&mut self, published: &Published) {
         let now = Instant::now();
         for rows in &published.rows {
@@ -170,6 +177,10 @@ impl Tables {
                 now,
             );
         }
+    }
+
+    /// Waits until what was taken back can be used.
+    pub(crate) fn rest() {
         std::thread::sleep(REST);
     }
 

@@ -19,6 +19,8 @@ mod ownership;
 mod pprof_reports;
 mod rights;
 mod selection;
+mod shortages;
+mod silent_files;
 mod special_code;
 mod threads;
 mod truth;

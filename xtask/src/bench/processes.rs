@@ -38,20 +38,28 @@ const SETTLE: Duration = Duration::from_secs(4);
 /// How long a profiler is let run beside processes that only wait.
 const AWHILE: Duration = Duration::from_secs(2);
 
-/// Maps every other page to run, so that the kernel does not make one mapping of them; forks, and waits.
+/// Processes of a crowd that do not wait.
+const BUSY: usize = 4;
+
+/// Maps every other page to run, so that the kernel does not make one mapping of them; forks, and waits. Some children
+/// use the CPU instead, and so does the parent when it is to map and unmap all the time.
 const MAPPER: &str = "
 import mmap, os, signal, sys
-count, children = int(sys.argv[1]), int(sys.argv[2])
+count, children, busy, storm = (int(argument) for argument in sys.argv[1:])
 flags, rights = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_EXEC)
 kept = [mmap.mmap(-1, 4096, flags=flags, prot=rights[i % 2]) for i in range(count)]
-for _ in range(children):
+for child in range(children):
     if os.fork() == 0:
+        while child < busy:
+            pass
         signal.pause()
 print('ready', flush=True)
+while storm:
+    mmap.mmap(-1, 4096, flags=flags, prot=rights[1]).close()
 signal.pause()
 ";
 
-/// Measures all three and keeps the results.
+/// Measures all of them and keeps the results.
 pub(super) fn run(arguments: &[String]) -> Result<()> {
     let (processes, name) = parse(arguments)?;
     if !command::is_root() {
@@ -70,6 +78,7 @@ pub(super) fn run(arguments: &[String]) -> Result<()> {
     let mut text = bench.storm(processes)?;
     text += &bench.many()?;
     text += &bench.large()?;
+    text += &bench.large_and_busy()?;
     let text = report::heading_of_file(&name, &load)? + &text;
     println!("\nresults in {}", report::save(&name, &text)?.display());
     Ok(())
@@ -183,9 +192,9 @@ impl Bench {
     /// Many processes that are there from the beginning.
     fn many(&self) -> Result<String> {
         eprintln!("{ALIVE} processes with {MAPPINGS} mappings each");
-        let _crowd = Mapper::start(2 * MAPPINGS, ALIVE - 1)?;
+        let _crowd = Mapper::start(2 * MAPPINGS, ALIVE - 1, BUSY, false)?;
         let mut text = format!(
-            "\n## {ALIVE} processes with {MAPPINGS} mappings each\n\nAll wait. `profiler -a` for {} s.\n\n",
+            "\n## {ALIVE} processes with {MAPPINGS} mappings each\n\nAll but {BUSY} wait. `profiler -a` for {} s.\n\n",
             AWHILE.as_secs()
         );
         text += &self.started(&["-a"], "start of -a")?;
@@ -195,13 +204,39 @@ impl Bench {
     /// One process with as many mappings as the kernel allows.
     fn large(&self) -> Result<String> {
         eprintln!("a process with {LARGE} mappings");
-        let large = Mapper::start(LARGE, 0)?;
+        let large = Mapper::start(LARGE, 0, 0, false)?;
         let mut text = format!(
             "\n## One process with {LARGE} mappings\n\nHalf of them can be run. It waits. `profiler --pid` for {} s.\n\n",
             AWHILE.as_secs()
         );
         let pid = large.0.id().to_string();
         text += &self.started(&["--pid", &pid], "start of --pid")?;
+        Ok(text)
+    }
+
+    /// The same one, when it maps and unmaps all the time.
+    fn large_and_busy(&self) -> Result<String> {
+        eprintln!("a process with {LARGE} mappings that maps and unmaps");
+        let large = Mapper::start(LARGE, 0, 0, true)?;
+        let mut text = format!(
+            "\n## The same, mapping and unmapping\n\nOne page to run after the other, as fast as it can. `profiler --pid -F 999` \
+             for {} s.\n\n",
+            AWHILE.as_secs()
+        );
+        let pid = large.0.id();
+        let before_s = cpu_s(pid)?;
+        text += &self.started(&["--pid", &pid.to_string(), "-F", "999"], "start of --pid")?;
+        let process_s = cpu_s(pid)? - before_s;
+        let summary = self.summary()?;
+        let lost = summary["lost"].as_object().into_iter().flatten();
+        let lost: u64 = lost.filter_map(|(_, count)| count.as_u64()).sum();
+        let (_, cut) = cut(&summary);
+        text += &goal("samples lost", Some(lost as f64), 0.0, "");
+        text += &format!(
+            "- of {} samples {cut} have a stack that is cut, {} records of mappings were lost\n- CPU time of the process \
+             meanwhile: {process_s:.2} s\n",
+            summary["samples"], summary["lost_memory_events"]
+        );
         Ok(text)
     }
 
@@ -251,10 +286,11 @@ impl Bench {
 struct Mapper(Child);
 
 impl Mapper {
-    fn start(mappings: usize, children: usize) -> Result<Self> {
+    fn start(mappings: usize, children: usize, busy: usize, is_storm: bool) -> Result<Self> {
         let mut python = Command::new("/usr/bin/python3");
         python.args(["-c", MAPPER]);
-        python.args([mappings.to_string(), children.to_string()]);
+        let arguments = [mappings, children, busy, is_storm.into()];
+        python.args(arguments.map(|argument| argument.to_string()));
         python
             .process_group(0)
             .stdin(Stdio::null())

@@ -85,3 +85,28 @@ fn failures_are_not_kept() {
     write(dir.path(), "late", 3);
     assert!(get(&cache, &path).is_ok());
 }
+
+/// No more are open than there is room for: those that nobody uses make room, those in use do not.
+#[test]
+fn room_for_descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = BinaryCache::with_most(100, 8);
+    let paths: Vec<_> = (0..20)
+        .map(|id| write(dir.path(), &id.to_string(), id))
+        .collect();
+    for path in &paths {
+        get(&cache, path).unwrap();
+        assert!(cache.len() <= 8);
+    }
+    assert!(cache.evicted() > 0);
+    let used: Vec<_> = paths
+        .iter()
+        .map_while(|path| get(&cache, path).ok())
+        .collect();
+    assert_eq!(used.len(), 8);
+    let refused = get(&cache, &paths[15]);
+    assert!(matches!(refused, Err(BinaryError::NoDescriptor)));
+    assert!(Arc::ptr_eq(&used[3], &get(&cache, &paths[3]).unwrap()));
+    drop(used);
+    assert!(get(&cache, &paths[15]).is_ok());
+}

@@ -1,5 +1,6 @@
 //! The acceptance tables of maps lines and of the resolver, and their application to real processes.
 
+mod ends;
 mod lines;
 mod live;
 mod mutation;

@@ -180,3 +180,32 @@ fn vdso_comes_from_memory() {
     resolver.invalidate(PID);
     assert!(std::sync::Arc::ptr_eq(&first, &find().0));
 }
+
+/// That of 64-bit programs is read once: the next process's is taken for the same if it is of the same size. A 32-bit
+/// program's, which lies at a low address, is another.
+#[test]
+fn vdso_of_64_bit_programs_is_read_once() {
+    use std::os::unix::fs::FileExt;
+    const HIGH: u64 = 0x1_0000_5000;
+    let fixture = Fixture::new();
+    let image = Elf::new().load(RX, 0, 0, 0x1100).build();
+    let memory = fixture.process().join("mem");
+    let file = std::fs::File::create(&memory).unwrap();
+    file.write_all_at(&image, HIGH).unwrap();
+    file.set_len(HIGH + 0x2000).unwrap();
+    let resolver = Resolver::with_proc_root(fixture.root());
+    let find = |start: u64, limit: u64| {
+        fixture.maps(format!(
+            "{start:x}-{limit:x} r-xp 00000000 00:00 0 [vdso]\n"
+        ));
+        resolver.invalidate(PID);
+        let mapping = resolver.lookup(PID, ProcAddr(start)).unwrap();
+        mapping.binary().map(std::sync::Arc::clone)
+    };
+    let first = find(HIGH, HIGH + 0x2000).unwrap();
+    std::fs::remove_file(&memory).unwrap();
+    let elsewhere = find(HIGH + 0x7000, HIGH + 0x9000).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, &elsewhere));
+    assert!(find(HIGH, HIGH + 0x3000).is_none());
+    assert!(find(0x5000, 0x7000).is_none());
+}

@@ -218,3 +218,72 @@ fn many_mappings_are_one_change() {
     let all = resolver.snapshot_at(PID, LATER + 10_000).unwrap();
     assert_eq!(all.mappings().len(), 10_001);
 }
+
+/// A clock that does not advance: what is told later is later, whatever the time says, and a sample of that time sees the last.
+#[test]
+fn clock_that_stands_still() {
+    let (_fixture, resolver) = told("");
+    resolver.forked(PID, CHILD, LATER);
+    for _ in 0..3 {
+        resolver.executed(CHILD, LATER);
+        for inode in ["22 /first", "33 /second"] {
+            let text = format!("400000-410000 r-xp 00000000 fe:00 {inode}");
+            resolver.mapped(CHILD, LATER, line(&text));
+        }
+    }
+    resolver.mapped(
+        CHILD,
+        LATER,
+        line("500000-510000 r-xp 00000000 fe:00 44 /third"),
+    );
+    let at = |time, address| name(&resolver, CHILD, time, address);
+    resolver.forget_before(LATER);
+    for time in [LATER, LATER + 1] {
+        assert_eq!(at(time, 0x50_0000).as_deref(), Some("/third"), "{time}");
+    }
+}
+
+/// A clock that goes back: nothing is lost of what is mapped by now, and nobody waits for a time that does not come.
+#[test]
+fn clock_that_goes_back() {
+    let (_fixture, resolver) = told("");
+    resolver.executed(PID, LATER);
+    for step in 0..5 {
+        let start = 0x40_0000 + step * 0x1_0000;
+        let text = format!(
+            "{start:x}-{:x} r-xp 00000000 fe:00 {} /{step}",
+            start + 0x1_0000,
+            step + 5
+        );
+        resolver.mapped(PID, LATER + 100 - step * 10, line(&text));
+    }
+    for step in 0..5 {
+        let found = name(&resolver, PID, LATER + 200, 0x40_0000 + step * 0x1_0000);
+        assert_eq!(found, Some(format!("/{step}")));
+    }
+    resolver.executed(PID, LATER - 50);
+    resolver.forget_before(LATER - 100);
+    resolver.forget_before(LATER + 1000);
+    resolver.forget_before(LATER);
+}
+
+/// A page that is mapped and given back all the time is one piece of news, unless something else was there meanwhile.
+#[test]
+fn the_same_page_again_and_again() {
+    let (_fixture, resolver) = told(OLD);
+    let before = resolver.snapshot(PID).unwrap();
+    let page = line("500000-501000 r-xp 00000000 00:00 0 ");
+    for number in 0..10_000 {
+        resolver.mapped(PID, LATER + number, page.clone());
+    }
+    let now = LATER + 20_000;
+    let unneeded = resolver.snapshot_for(PID, now, |_, _| false).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&before, &unneeded));
+    let library = line("4ff000-501000 r-xp 00000000 fe:00 22 /library");
+    resolver.mapped(PID, now, library);
+    resolver.mapped(PID, now + 1, page);
+    let at = |time, address| name(&resolver, PID, time, address);
+    assert_eq!(at(now, 0x50_0000).as_deref(), Some("/library"));
+    assert_eq!(at(now + 1, 0x50_0000).as_deref(), Some(""));
+    assert_eq!(at(now + 1, 0x4f_f000).as_deref(), Some("/library"));
+}
