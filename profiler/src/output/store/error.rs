@@ -26,24 +26,3 @@ pub(crate) enum StoreError {
         cause: io::Error,
     },
 }
-
-/// Why a window cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
-    /// There is none of the name (any more).
-    #[error("there is no window {0}; it was removed, or never was; ask for the list again")]
-    Unknown(String),
-    /// It is not whole. It has been removed.
-    #[error(
-        "the window {0} was damaged, as by a power cut, and has been removed; there is no other copy"
-    )]
-    Damaged(String),
-    /// The file cannot be read.
-    #[error("the window {name} cannot be read: {cause}; look at the disk it is on")]
-    Io {
-        /// The window.
-        name: String,
-        /// What the system said.
-        cause: io::Error,
-    },
-}

@@ -25,7 +25,7 @@ pub(crate) struct StoredWindow {
 
 impl StoredWindow {
     /// When it ended.
-    fn end(&self) -> SystemTime {
+    pub(super) fn end(&self) -> SystemTime {
         self.started_at
             .checked_add(self.duration)
             .unwrap_or(self.started_at)
@@ -54,7 +54,7 @@ pub(super) struct Entry {
 /// The windows by name, and with that by time.
 #[derive(Default, Debug)]
 pub(super) struct Index {
-    entries: BTreeMap<Arc<str>, Entry>,
+    pub(super) entries: BTreeMap<Arc<str>, Entry>,
     /// The names of those in memory, which are few among many.
     waiting: BTreeSet<Arc<str>>,
     disk: Amount,
@@ -89,10 +89,6 @@ impl Index {
         self.entries.insert(name, Entry { window, place });
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.get(name)
-    }
-
     pub(super) fn remove(&mut self, name: &str) -> Option<Entry> {
         let entry = self.entries.remove(name)?;
         self.waiting.remove(name);
@@ -122,23 +118,6 @@ impl Index {
             .retain(|_, entry| matches!(entry.place, Place::Memory(_)));
         self.disk = Amount::default();
         forgotten
-    }
-
-    /// Those that overlap the time between `from` and `to`, by time.
-    pub(super) fn list(
-        &self,
-        from: Option<SystemTime>,
-        to: Option<SystemTime>,
-    ) -> Vec<StoredWindow> {
-        let overlapping = self
-            .entries
-            .values()
-            .map(|entry| &entry.window)
-            .filter(|window| {
-                from.is_none_or(|from| window.end() > from)
-                    && to.is_none_or(|to| window.started_at < to)
-            });
-        overlapping.cloned().collect()
     }
 
     /// The oldest that is in memory only.

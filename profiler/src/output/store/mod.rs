@@ -10,22 +10,22 @@ mod error;
 mod index;
 mod name;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod tests;
 mod upkeep;
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub(crate) use counts::StoreCounts;
-pub(crate) use error::{ReadError, StoreError};
-pub(crate) use index::StoredWindow;
+pub(crate) use error::StoreError;
 
 use super::Window;
 use directory::Directory;
-use index::{Entry, Index, Place};
+use index::{Index, Place};
 use name::Parts;
 
 /// Where windows are kept, how long, and how many.
@@ -121,49 +121,6 @@ impl Store {
         let result = self.write_all(&mut directory, now);
         self.note(result);
         self.bound_memory();
-    }
-
-    /// The windows that overlap the time between `from` and `to`, by time; those in memory too.
-    pub(crate) fn list(
-        &self,
-        from: Option<SystemTime>,
-        to: Option<SystemTime>,
-    ) -> Vec<StoredWindow> {
-        self.lock().index.list(from, to)
-    }
-
-    /// The profile of a window. Only names from [`Self::list`] lead anywhere.
-    pub(crate) fn read(&self, name: &str) -> Result<Arc<[u8]>, ReadError> {
-        let entry = self.lock().index.get(name).cloned();
-        let Some(Entry { window, place }) = entry else {
-            return Err(ReadError::Unknown(name.to_owned()));
-        };
-        let checked = match place {
-            Place::Memory(profile) => return Ok(profile),
-            Place::Disk { checked } => checked,
-        };
-        // Names in the index have been made by `name::format`, or read back by `name::parse`: no path among them.
-        let bytes = match fs::read(self.path.join(name)) {
-            Ok(bytes) => bytes,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                self.forget(name);
-                return Err(ReadError::Unknown(name.to_owned()));
-            }
-            Err(cause) => {
-                return Err(ReadError::Io {
-                    name: name.to_owned(),
-                    cause,
-                });
-            }
-        };
-        if !checked || bytes.len() as u64 != window.bytes {
-            if !directory::is_whole(&bytes) {
-                self.remove_damaged(self.lock_directory().as_ref(), name);
-                return Err(ReadError::Damaged(name.to_owned()));
-            }
-            self.lock().index.set_on_disk(name);
-        }
-        Ok(bytes.into())
     }
 
     /// What has been done, and what there is.
@@ -262,13 +219,6 @@ impl Store {
             *slot = Some(directory);
         }
         Ok(slot.as_ref().expect("it was opened just now"))
-    }
-
-    fn forget(&self, name: &str) {
-        let mut state = self.lock();
-        if state.index.remove(name).is_some() {
-            state.counts.vanished += 1;
-        }
     }
 
     /// Says once that writing pauses, and once that it goes on.

@@ -92,17 +92,6 @@ impl<'a> Source<'a> {
         *merged.or_insert_with(|| tables.strings.intern(text()))
     }
 
-    pub(super) fn value_type(
-        &mut self,
-        tables: &mut Tables,
-        of: proto::ValueType,
-    ) -> proto::ValueType {
-        proto::ValueType {
-            r#type: self.text(tables, of.r#type),
-            unit: self.text(tables, of.unit),
-        }
-    }
-
     /// The id of a mapping in the tables, and what has to be added to addresses in it.
     pub(super) fn mapping(&mut self, tables: &mut Tables, id: u64) -> (u64, u64) {
         if let Some(&merged) = self.merged_mappings.get(&id) {

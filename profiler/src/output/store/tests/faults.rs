@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::*;
+use crate::output::store::reading::ReadError;
 
 /// The variable that says to a test that it runs in mounts of its own.
 const IN_OWN_MOUNTS: &str = "PROFILER_TEST_IN_OWN_MOUNTS";

@@ -1,5 +1,6 @@
 //! Stores in directories of the tests' own.
 
+use crate::output::store::reading::ReadError;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
