@@ -19,6 +19,7 @@ mod ownership;
 mod pprof_reports;
 mod rights;
 mod selection;
+mod serve;
 mod shortages;
 mod silent_files;
 mod special_code;

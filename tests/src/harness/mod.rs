@@ -8,6 +8,8 @@ mod core_dump;
 mod machine;
 mod recording;
 mod report;
+mod service;
+
 mod setting;
 mod silent_files;
 mod stacks;
@@ -22,6 +24,7 @@ pub(crate) use core_dump::{CoreReport, gdb_core, gdb_stacks, kernel_core};
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;
+pub(crate) use service::{Service, WindowFile, windows};
 pub(crate) use setting::Setting;
 pub(crate) use silent_files::{Silence, SilentFiles};
 pub(crate) use stacks::{Stacks, assert_about};

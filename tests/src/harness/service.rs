@@ -1,0 +1,154 @@
+//! A run of `profiler serve`: what it says, how it ends, and the windows that it has written, checked.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::profiler;
+use crate::check::{CheckedProfile, check_profile};
+
+/// After so long without what a test waits for, it never comes.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// A window on disk.
+#[derive(Debug)]
+pub(crate) struct WindowFile {
+    /// File name.
+    pub(crate) name: String,
+    /// What is in it.
+    pub(crate) profile: CheckedProfile,
+}
+
+impl WindowFile {
+    /// When it began and ended, in nanoseconds since 1970.
+    pub(crate) fn time(&self) -> (i64, i64) {
+        let message = self.profile.message();
+        let (time, duration) = (message.time_nanos, message.duration_nanos);
+        (time, time + duration)
+    }
+}
+
+/// All windows of a directory by name; each has to keep the rules by itself.
+pub(crate) fn windows(dir: &Path) -> Vec<WindowFile> {
+    let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.to_string_lossy().ends_with(".pb.gz"));
+    paths.sort();
+    let files = paths.iter().map(|path| WindowFile {
+        name: path.file_name().unwrap().to_string_lossy().into_owned(),
+        profile: check_profile(&fs::read(path).unwrap())
+            .unwrap_or_else(|violations| panic!("{}: {violations:?}", path.display())),
+    });
+    files.collect()
+}
+
+/// A running service; killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Service {
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+}
+
+impl Service {
+    /// Starts it with these arguments and waits until it samples.
+    pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        let mut service = Self::spawn(dir, args);
+        service.wait_for("sampling all processes");
+        service
+    }
+
+    /// Starts it with these arguments.
+    pub(crate) fn spawn(dir: &Path, args: &[&str]) -> Self {
+        let mut child = Command::new(profiler())
+            .args(["serve", "-v", "--dir"])
+            .arg(dir)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let stderr = child.stderr.take().expect("stderr is piped");
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self {
+            child,
+            lines,
+            said: String::new(),
+        }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it says something with these words, and returns that line.
+    pub(crate) fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(HANGS) else {
+                panic!("never said {words:?}, but:\n{}", self.said);
+            };
+            self.said.push_str(&line);
+            self.said.push('\n');
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits until it has written so many more windows.
+    pub(crate) fn wait_for_windows(&mut self, count: usize) {
+        for _ in 0..count {
+            self.wait_for("samples written in");
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), signal).unwrap();
+    }
+
+    /// Waits until it has ended; returns how, and all that it said.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        let begun = Instant::now();
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(begun.elapsed() < HANGS, "does not end:\n{}", self.said),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        while let Ok(line) = self.lines.recv() {
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+        (status, std::mem::take(&mut self.said))
+    }
+
+    /// Has it end as systemd does; it must write the last window and exit with 0. Returns all that it said.
+    pub(crate) fn stop(self) -> String {
+        self.signal(Signal::TERM);
+        let (status, said) = self.end();
+        assert_eq!(status.code(), Some(0), "{said}");
+        said
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
