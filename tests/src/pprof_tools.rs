@@ -4,6 +4,7 @@
 //! They differ (only google's knows build-ids, file offsets and inlined calls), so the suite asks all of them. Building
 //! and installing them is left to `cargo xtask`; what their output ought to be is left to the cases.
 
+#[cfg(test)]
 pub(crate) mod canonical;
 #[cfg(test)]
 mod merging;

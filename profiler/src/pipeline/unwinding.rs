@@ -222,15 +222,13 @@ impl Unwinding {
         let mut notes = Vec::new();
         if full > 0 {
             notes.push(format!(
-                "there was no room for unwind tables {} times, so some stacks are cut; give them more: --unwind-memory",
-                full
+                "there was no room for unwind tables {full} times, so some stacks are cut; give them more: --unwind-memory"
             ));
         }
         if crowded > 0 {
             notes.push(format!(
-                "there was no room for all mappings of a process {} times, so its code without unwind rows was walked as if it \
-                 was in no mapping",
-                crowded
+                "there was no room for all mappings of a process {crowded} times, so its code without unwind rows was walked as if it \
+                 was in no mapping"
             ));
         }
         notes

@@ -10,30 +10,32 @@ use prost::Message as _;
 
 /// A frame: its mapping as text, address, whether it is folded, and its lines as text.
 type Frame = (String, u64, bool, Vec<String>);
+/// What samples are told apart by.
+type StackAndLabels = (Vec<Frame>, Vec<String>);
 
 /// A profile without ids.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Canonical {
+pub(crate) struct Canonical {
     /// Types, times, period, comments and names of frames to drop and to keep.
-    pub header: Vec<String>,
+    pub(crate) header: Vec<String>,
     /// The first mapping.
-    pub main: Option<String>,
+    pub(crate) main: Option<String>,
     /// Everything that the tables have, used or not.
-    pub tables: [BTreeSet<String>; 2],
+    pub(crate) tables: [BTreeSet<String>; 2],
     /// How many entries mappings, locations and functions have.
-    pub counts: [usize; 3],
+    pub(crate) counts: [usize; 3],
     /// Values by frames and labels; where samples are equal, how many there are is seen in the values.
-    pub samples: BTreeMap<(Vec<Frame>, Vec<String>), Vec<Vec<i64>>>,
+    pub(crate) samples: BTreeMap<StackAndLabels, Vec<Vec<i64>>>,
 }
 
 impl Canonical {
     /// Reads a gzipped profile.
-    pub fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         Self::from_gzip(&std::fs::read(path)?)
     }
 
     /// The same of bytes.
-    pub fn from_gzip(gzip: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn from_gzip(gzip: &[u8]) -> anyhow::Result<Self> {
         let mut bytes = Vec::new();
         GzDecoder::new(gzip).read_to_end(&mut bytes)?;
         Ok(Self::new(&proto::Profile::decode(&*bytes)?))
@@ -145,7 +147,7 @@ impl Canonical {
     }
 
     /// Leaves out samples without a stack, which the program of Go 1.19 loses.
-    pub fn without_empty_stacks(mut self) -> Self {
+    pub(crate) fn without_empty_stacks(mut self) -> Self {
         self.samples.retain(|(stack, _), _| !stack.is_empty());
         self
     }

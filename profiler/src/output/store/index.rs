@@ -73,7 +73,7 @@ impl Index {
         let name: Arc<str> = name.into();
         self.remove(&name);
         let window = StoredWindow {
-            name: name.clone(),
+            name: Arc::clone(&name),
             started_at: parts.started_at,
             duration: parts.duration,
             program: parts.program,
@@ -84,7 +84,7 @@ impl Index {
         amount.windows += 1;
         amount.bytes += bytes;
         if matches!(place, Place::Memory(_)) {
-            self.waiting.insert(name.clone());
+            self.waiting.insert(Arc::clone(&name));
         }
         self.entries.insert(name, Entry { window, place });
     }
@@ -124,7 +124,7 @@ impl Index {
     pub(super) fn oldest_in_memory(&self) -> Option<(Arc<str>, Arc<[u8]>)> {
         let name = self.waiting.first()?;
         match &self.entries.get(name)?.place {
-            Place::Memory(profile) => Some((name.clone(), profile.clone())),
+            Place::Memory(profile) => Some((Arc::clone(name), Arc::clone(profile))),
             Place::Disk { .. } => None,
         }
     }
@@ -145,7 +145,7 @@ impl Index {
         };
         let to_come = on_disk().rev().take_while(|window| window.started_at > now);
         let first = to_come.last().or_else(|| on_disk().next());
-        first.map(|window| window.name.clone())
+        first.map(|window| Arc::clone(&window.name))
     }
 
     /// Those on disk that ended longer than `retain` ago, oldest first.
@@ -158,7 +158,9 @@ impl Index {
         let expired = old.filter(|entry| {
             matches!(entry.place, Place::Disk { .. }) && entry.window.end() <= limit
         });
-        expired.map(|entry| entry.window.name.clone()).collect()
+        expired
+            .map(|entry| Arc::clone(&entry.window.name))
+            .collect()
     }
 
     /// All windows, newest first.

@@ -142,7 +142,7 @@ fn one_profile_stays_as_it_is() {
     );
 }
 
-fn check_filter(filter: Filter, wanted: i64) {
+fn check_filter(filter: &Filter, wanted: i64) {
     let profiles = [profile(0x40000, 1, ROWS), profile(0x40000, 2, ROWS)];
     let merged = merge(filter.clone(), &profiles);
     let samples: i64 = merged.totals().iter().map(|total| total.samples).sum();
@@ -156,41 +156,41 @@ fn filters() {
         cgroup: Some(path.to_owned()),
         ..Filter::default()
     };
-    check_filter(Filter::default(), 12);
+    check_filter(&Filter::default(), 12);
     check_filter(
-        Filter {
+        &Filter {
             pid: Some(2),
             ..Filter::default()
         },
         6,
     );
     check_filter(
-        Filter {
+        &Filter {
             pid: Some(3),
             ..Filter::default()
         },
         0,
     );
     check_filter(
-        Filter {
+        &Filter {
             comm: Some("app".to_owned()),
             ..Filter::default()
         },
         10,
     );
     check_filter(
-        Filter {
+        &Filter {
             comm: Some("ap".to_owned()),
             ..Filter::default()
         },
         0,
     );
-    check_filter(cgroup("/a"), 10);
-    check_filter(cgroup("/a/"), 10);
-    check_filter(cgroup("/a/b"), 6);
-    check_filter(cgroup("/"), 12);
+    check_filter(&cgroup("/a"), 10);
+    check_filter(&cgroup("/a/"), 10);
+    check_filter(&cgroup("/a/b"), 6);
+    check_filter(&cgroup("/"), 12);
     check_filter(
-        Filter {
+        &Filter {
             pid: Some(1),
             ..cgroup("/ab")
         },

@@ -152,7 +152,7 @@ fn a_full_disk() {
     store.put(window(2, 20_000));
     fs::remove_file(ballast).unwrap();
     store.put(window(3, 20_000));
-    assert_eq!(store.counts().is_paused, false);
+    assert!(!store.counts().is_paused);
     drop(store);
     let store = open(home.path());
     assert_eq!(seconds(&store), [1, 2, 3]);
