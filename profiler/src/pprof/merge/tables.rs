@@ -100,18 +100,22 @@ impl<'a> Source<'a> {
         let Some(&mapping) = self.mappings.get(&id) else {
             return (0, 0);
         };
-        let filename = self.text(tables, mapping.filename);
         let build_id = self.text(tables, mapping.build_id);
         let size = mapping.memory_limit.wrapping_sub(mapping.memory_start);
         let size = size.wrapping_add(PAGE - 1);
         let key = MappingKey {
             size: size - size % PAGE,
             offset: mapping.file_offset,
-            build_id_or_file: if build_id == 0 { filename } else { build_id },
+            build_id_or_file: if build_id == 0 {
+                self.text(tables, mapping.filename)
+            } else {
+                build_id
+            },
         };
         let next = tables.mappings.len() as u64 + 1;
         let merged = *tables.mapping_ids.entry(key).or_insert(next);
         if merged == next {
+            let filename = self.text(tables, mapping.filename);
             tables.mappings.push(proto::Mapping {
                 id: next,
                 filename,
