@@ -20,7 +20,8 @@ pub(super) struct Header {
     keep_frames: String,
 }
 
-/// Whether the texts that decoding does not look at are there.
+/// Whether the texts that decoding does not look at are there, and the first one is empty: it is what everything says that
+/// is not said, and pprof refuses another one.
 pub(super) fn check(message: &proto::Profile) -> Result<(), ReadError> {
     let named = [
         message.drop_frames,
@@ -30,14 +31,12 @@ pub(super) fn check(message: &proto::Profile) -> Result<(), ReadError> {
     let mut indices = named.iter().chain(&message.comment);
     let count = message.string_table.len();
     let is_there = |index: &i64| usize::try_from(*index).is_ok_and(|index| index < count);
-    if count > 0 && !indices.all(is_there) {
-        return Err(ReadError::Dangling("string"));
+    let begins_empty = message.string_table.first().is_some_and(String::is_empty);
+    if begins_empty && indices.all(is_there) {
+        Ok(())
+    } else {
+        Err(ReadError::Dangling("string"))
     }
-    if count == 0 {
-        // Even what is not said is said by the empty string, which comes first.
-        return Err(ReadError::Dangling("string"));
-    }
-    Ok(())
 }
 
 impl Header {

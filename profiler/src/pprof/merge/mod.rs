@@ -130,25 +130,10 @@ impl Merge {
             let location = u32::try_from(location).expect("a profile is shorter than 2^32 bytes");
             stack = self.stacks.below(stack, location);
         }
-        let labels = sample.label.iter();
-        // One that has no value is none, for pprof too.
-        let labels = labels.filter(|label| label.str != 0 || label.num != 0 || label.num_unit != 0);
-        let labels = labels.map(|label| proto::Label {
-            key: source.text(&mut self.tables, label.key),
-            str: source.text(&mut self.tables, label.str),
-            num: if label.str == 0 { label.num } else { 0 },
-            num_unit: if label.str == 0 {
-                source.text(&mut self.tables, label.num_unit)
-            } else {
-                0
-            },
-        });
-        let mut labels: Vec<proto::Label> = labels.collect();
-        // The order of keys means nothing; that of a key's values does.
-        labels.sort_by_key(|label| (label.key, label.str == 0));
+        let labels = self.labels_of(source, sample);
         let next =
             u32::try_from(self.labels.len()).expect("a merge is ended before it has 2^32 sets");
-        let labels = *self.labels.entry(labels.into()).or_insert(next);
+        let labels = *self.labels.entry(labels).or_insert(next);
         let position = *self
             .positions
             .entry((stack, labels))
@@ -165,6 +150,35 @@ impl Merge {
                 values: sample.value.as_slice().into(),
             }),
         }
+    }
+
+    /// The labels of a sample that have a value, by key: the order of keys means nothing, and in this one pprof writes them. That
+    /// of the values of a key stays.
+    fn labels_of(
+        &mut self,
+        source: &mut Source<'_>,
+        sample: &proto::Sample,
+    ) -> Box<[proto::Label]> {
+        let is_empty = |index: i64| source.said(index).is_empty();
+        let has_value = |label: &&proto::Label| match label.str {
+            0 => label.num != 0 || !is_empty(label.num_unit),
+            text => !is_empty(text),
+        };
+        let mut labels: Vec<&proto::Label> = sample.label.iter().filter(has_value).collect();
+        labels.sort_by_key(|label| (source.said(label.key), label.str == 0));
+        let labels = labels.into_iter().map(|label| {
+            let (num, num_unit) = match label.str {
+                0 => (label.num, label.num_unit),
+                _ => (0, 0),
+            };
+            proto::Label {
+                key: source.text(&mut self.tables, label.key),
+                str: source.text(&mut self.tables, label.str),
+                num,
+                num_unit: source.text(&mut self.tables, num_unit),
+            }
+        });
+        labels.collect()
     }
 
     /// About how many bytes it takes: entries with what tables need besides.

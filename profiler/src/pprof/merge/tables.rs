@@ -85,11 +85,16 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// What a text of the profile says.
+    pub(super) fn said(&self, index: i64) -> &'a str {
+        super::text_of(&self.message.string_table, index)
+    }
+
     /// The index of a text in the tables.
     pub(super) fn text(&mut self, tables: &mut Tables, index: i64) -> i64 {
-        let text = || super::text_of(&self.message.string_table, index);
+        let said = self.said(index);
         let merged = self.texts.entry(index);
-        *merged.or_insert_with(|| tables.strings.intern(text()))
+        *merged.or_insert_with(|| tables.strings.intern(said))
     }
 
     /// The id of a mapping in the tables, and what has to be added to addresses in it.

@@ -358,6 +358,10 @@ fn bad_input_costs_itself_only() {
         &change(|message| message.default_sample_type = -1),
         "string",
     );
+    refuse(
+        &change(|message| message.string_table[0] = "first".to_owned()),
+        "string",
+    );
     refuse(&change(|message| message.string_table.clear()), "string");
     refuse(
         &change(|message| message.sample_type.swap(0, 1)),
@@ -368,4 +372,26 @@ fn bad_input_costs_itself_only() {
         "merge profiles of one kind only",
     );
     assert_eq!(text(merged), alone);
+}
+
+/// A value that is an empty text somewhere else than at the beginning of the table is no value.
+#[test]
+fn empty_texts_are_no_values() {
+    let mut message = decode(&profile(0x40000, 1, ROWS)).unwrap();
+    let empty = i64::try_from(message.string_table.len()).unwrap();
+    message.string_table.push(String::new());
+    for label in message
+        .sample
+        .iter_mut()
+        .flat_map(|sample| &mut sample.label)
+    {
+        if label.str != 0 {
+            label.str = empty;
+        }
+    }
+    let once = merge(Filter::default(), &[gzip(&message)]).finish();
+    assert_eq!(
+        merge(Filter::default(), std::slice::from_ref(&once)).finish(),
+        once
+    );
 }
