@@ -20,6 +20,7 @@ mod pprof_reports;
 mod rights;
 mod selection;
 mod serve;
+mod serve_faults;
 mod shortages;
 mod silent_files;
 mod special_code;
