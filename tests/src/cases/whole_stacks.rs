@@ -170,7 +170,10 @@ fn exceptions_of_cpp() {
     });
     assert!(in_flight.count() >= 5, "{}", all.text());
     let whole = in_flight.filter(|sample| functions(sample).ends_with(&chain(&["catching"])));
-    whole.assert_share(&in_flight, 0.98, "in flight");
+    // Where `_Unwind_Resume` has taken over some registers of the frame that it goes on in and not yet others, no table is
+    // right. That is a handful of instructions; on a busy machine one such sample may be one of few.
+    let cut = in_flight.count() - whole.count();
+    assert!(cut <= 1 + in_flight.count() / 50, "{}", in_flight.text());
 }
 
 /// Recursion, trait objects, closures in boxes and panics on their way in Rust; without unwind tables by frame pointers.
