@@ -111,7 +111,7 @@ impl Source {
 
     /// Generated code follows no rule but that of its generator.
     fn is_generated(&self) -> bool {
-        self.path == "profiler/src/pprof/proto.rs"
+        crate::codegen::GENERATED.contains(&self.path.as_str())
     }
 }
 

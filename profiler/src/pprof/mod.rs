@@ -30,6 +30,7 @@
 //! assert_eq!(bytes[..2], [0x1f, 0x8b]);
 //! ```
 
+mod contents;
 mod decode;
 mod finish;
 mod functions;
@@ -40,6 +41,7 @@ mod merge;
 mod profile;
 #[allow(missing_docs, clippy::all, reason = "generated")]
 pub mod proto;
+mod relabel;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,9 @@ mod usage;
 
 use std::collections::HashMap;
 
+#[cfg(test)]
+pub(crate) use contents::SampleContents;
+pub(crate) use contents::{Contents, LabelValue, Text, ValueType};
 pub use decode::ReadError;
 pub use functions::Line;
 pub use labels::Label;
@@ -55,6 +60,7 @@ pub use locations::LocationId;
 pub use mappings::{Mapping, MappingId};
 pub use merge::{By, Filter, Merge, MergeError, Total, Tree, TreeNode};
 pub use profile::Profile;
+pub(crate) use relabel::relabel;
 pub use text::text;
 
 use functions::Functions;

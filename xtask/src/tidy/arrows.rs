@@ -21,8 +21,13 @@ const HOMES: &[Home] = &[
     },
     Home {
         words: &["prost", "proto"],
+        places: &["pprof/", "output/push/"],
+        message: "only pprof/ knows protobuf, and output/push/ that of its receivers: use its own types",
+    },
+    Home {
+        words: &["pprof::proto"],
         places: &["pprof/"],
-        message: "only pprof/ knows protobuf: use its own types",
+        message: "only pprof/ knows the messages of pprof: use pprof::Contents",
     },
     Home {
         words: &[
@@ -325,9 +330,19 @@ mod tests {
         check(
             "profiler/src/aggregate.rs",
             "use crate::pprof::proto;",
-            &[1],
+            &[1, 1],
         );
         check("profiler/src/pprof/mod.rs", "mod proto;", &[]);
+        check(
+            "profiler/src/output/push/otlp.rs",
+            "use prost::Message;",
+            &[],
+        );
+        check(
+            "profiler/src/output/push/otlp.rs",
+            "use crate::pprof::proto;",
+            &[1],
+        );
         check(
             "profiler/src/cli/record.rs",
             "let f = File::create(p);",
