@@ -12,7 +12,7 @@
 //! what an ELF file says about itself (its build-id, its symbols, and how file offsets relate to the addresses it was
 //! linked at).
 //! [`scan`] joins both the other way round: it finds where a symbol is in every running process.
-//! The other modules serve the `profiler` program.
+//! The other modules serve the `profiler` program ([`serve`] and [`unwind`] are public for the sake of fuzzing).
 
 pub mod addr;
 mod aggregate;
@@ -32,7 +32,7 @@ mod privileges;
 pub mod process;
 mod sampler;
 pub mod scan;
-mod serve;
+pub mod serve;
 mod summary;
 pub mod symbolize;
 pub mod unwind;

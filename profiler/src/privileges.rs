@@ -47,6 +47,12 @@ pub(crate) fn drop_to_serve() -> std::io::Result<()> {
     })
 }
 
+/// Drops every capability of this thread but that to read files, as windows and credentials may be somebody else's: for the
+/// thread that talks to others, and those that it starts.
+pub(crate) fn drop_to_talk() -> std::io::Result<()> {
+    keep_only(CapabilitySet::DAC_READ_SEARCH)
+}
+
 fn keep_only(kept: CapabilitySet) -> std::io::Result<()> {
     let have = rustix::thread::capabilities(None)?;
     let permitted = have.permitted.intersection(kept);

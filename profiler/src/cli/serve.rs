@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use super::args::LogFormat;
 use super::inputs::print;
 use super::log_format;
-use super::serve_values::{Frequency, Labels, Size, Span, Window};
+use super::serve_values::{Frequency, Labels, ListenOn, Size, Span, Window};
 use super::signals::{ReloadSignal, StopSignal};
 use crate::config::Config;
 use crate::labels::{LabelKey, LabelSet};
+use crate::output::http::Listen;
 use crate::sampler::{Filter, Targets, Unwind};
-use crate::serve::{self, Limits, Settings};
+use crate::serve::{self, Limits, NetSettings, Settings};
 use crate::symbolize::Detail;
 
 /// What can be typed behind `serve`.
@@ -70,6 +71,16 @@ struct Choices {
     #[arg(long, value_name = "SIZE")]
     max_size: Option<Size>,
 
+    /// Answer HTTP on this address and port: profiles on demand, windows, a page that shows them, metrics; none for no HTTP
+    /// [default: 127.0.0.1:6060]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<ListenOn>,
+
+    /// Answer those only who know the token in this file, as bearer token or as password of any user; an address that other
+    /// machines can reach needs one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
     /// Samples per second on each CPU [default: 19]
     #[arg(short = 'F', long, value_name = "HZ")]
     frequency: Option<Frequency>,
@@ -100,6 +111,8 @@ impl Choices {
             window: self.window.or(other.window),
             retain: self.retain.or(other.retain),
             max_size: self.max_size.or(other.max_size),
+            listen: self.listen.or(other.listen),
+            token_file: self.token_file.or(other.token_file),
             frequency: self.frequency.or(other.frequency),
             split: self.split.or(other.split),
             labels: self.labels.or(other.labels),
@@ -120,6 +133,8 @@ impl Choices {
             window: Some(Window::DEFAULT),
             retain: Some(Span::DAY),
             max_size: Some(Size::GIBIBYTE),
+            listen: Some(ListenOn(Listen::DEFAULT)),
+            token_file: None,
             frequency: Some(Frequency::DEFAULT),
             split: Some(Split::None),
             labels: Some(Labels(labels)),
@@ -147,6 +162,10 @@ impl ServeArgs {
         Ok(Settings {
             dir: choices.dir.context(missing)?,
             limits,
+            net: NetSettings {
+                listen: choices.listen.context(missing)?.0,
+                token_file: choices.token_file,
+            },
             config: Config {
                 targets: Targets::All,
                 filter: Filter::default(),
@@ -221,6 +240,8 @@ impl Choices {
     fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let keys = [
             ("dir", self.dir != new.dir),
+            ("listen", self.listen != new.listen),
+            ("token-file", self.token_file != new.token_file),
             ("frequency", self.frequency != new.frequency),
             ("split", self.split != new.split),
             ("labels", self.labels != new.labels),
@@ -263,6 +284,8 @@ mod tests {
         for line in [
             "",
             "--dir /a/b --window 1m30s --retain 7d --max-size 500MB -F 99 --split exe --labels none",
+            "--listen [::1]:0 --token-file /a/token",
+            "--listen none",
         ] {
             let first = choices(line).unwrap();
             let text = toml::to_string(&first).unwrap();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::values;
 use crate::labels::LabelSet;
+use crate::output::http::Listen;
 
 /// A time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -29,6 +30,11 @@ pub(super) struct Size(pub(super) u64);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub(super) struct Frequency(pub(super) u32);
+
+/// Where to listen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct ListenOn(pub(super) Listen);
 
 /// Labels of samples.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -103,6 +109,20 @@ impl FromStr for Labels {
     }
 }
 
+impl FromStr for ListenOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for ListenOn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(formatter)
@@ -171,7 +191,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Span, Window, Size, Labels);
+as_text!(Span, Window, Size, ListenOn, Labels);
 
 #[cfg(test)]
 mod tests {

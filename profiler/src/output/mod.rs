@@ -3,6 +3,7 @@
 //! What the bytes mean is left to [`crate::pprof`].
 
 mod file;
+pub(crate) mod http;
 pub(crate) mod push;
 pub(crate) mod store;
 mod window;

@@ -34,6 +34,11 @@ impl Copies {
         self.waiting.push_back(waiting);
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The next that is ready, or that has to make room for the others; all of them at the `end`.
     pub(super) fn pop(
         &mut self,

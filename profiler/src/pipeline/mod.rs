@@ -51,7 +51,7 @@ use descriptors::raise_limit;
 pub(crate) use names::{NameMemory, naming_options};
 use news::without_old_stack;
 use processes::Processes;
-pub(crate) use progress::{Ended, Progress};
+pub(crate) use progress::{Ended, Gauges, Progress};
 use roots::Roots;
 use unwinding::Unwinding;
 use walk_checks::WalkChecks;

@@ -24,6 +24,19 @@ impl Ended {
     }
 }
 
+/// What a recording has at hand, now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Gauges {
+    /// Bytes of unwind rows in the kernel's tables.
+    pub row_bytes: u64,
+    /// Unwind rows that were made since the start.
+    pub rows_made: u64,
+    /// Binaries whose unwind rows are in the tables, or on their way there.
+    pub binaries: u64,
+    /// Stacks that wait for rows to be walked by.
+    pub waiting_stacks: u64,
+}
+
 /// How far a recording is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Progress {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::counted::Counted;
-use super::progress::Progress;
+use super::progress::{Gauges, Progress};
 use super::window_time::{self, Clock};
 use super::{NO_TABLES, Recording};
 use crate::sampler::Unwind;
@@ -95,6 +95,16 @@ impl Recording {
     pub(crate) fn tried_and_lost(&self) -> (u64, u64) {
         let losses = self.sampler.losses();
         (losses.tried, losses.samples())
+    }
+
+    /// What it has at hand.
+    pub(crate) fn gauges(&mut self) -> Gauges {
+        Gauges {
+            row_bytes: self.sampler.tables().row_bytes(),
+            rows_made: self.unwinding.counts().rows,
+            binaries: self.unwinding.binaries.len() as u64,
+            waiting_stacks: self.copies.len() as u64,
+        }
     }
 
     /// How far it is since the start, or since it was cut last.

@@ -79,6 +79,12 @@ impl ProcFs {
         ProcDir::open(&self.root, pid).ok()?.start_time()
     }
 
+    /// The CPU time that a process has used, in clock ticks, of which there are 100 a second on every Linux for x86-64.
+    pub fn cpu_ticks(&self, pid: u32) -> Option<u64> {
+        let directory = ProcDir::open(&self.root, pid).ok()?;
+        Some(directory.stat_field(14)? + directory.stat_field(15)?)
+    }
+
     fn comm(&self, pid: u32, path: &Path) -> Option<OsString> {
         let mut name = ProcDir::open(&self.root, pid).ok()?.read(path).ok()?;
         // The kernel ends the name with one newline; others belong to the name.

@@ -25,6 +25,19 @@ impl Losses {
         self.ring_full + self.output_failed + self.malformed
     }
 
+    /// Both together.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            tried: self.tried + other.tried,
+            ring_full: self.ring_full + other.ring_full,
+            output_failed: self.output_failed + other.output_failed,
+            malformed: self.malformed + other.malformed,
+            events: self.events + other.events,
+            memory_events: self.memory_events + other.memory_events,
+            children_not_followed: self.children_not_followed + other.children_not_followed,
+        }
+    }
+
     /// What has come since `before`. What was tried and then found to be none of those asked for may have come before.
     pub(crate) fn since(&self, before: &Self) -> Self {
         Self {

@@ -1,12 +1,19 @@
 //! Continuous profiling: the main job's line, run once per window, for as long as nobody says stop.
 //!
 //! ```text
-//! recorder (this thread) ──▶ Counted ──▶ writer (names, pprof, gzip) ──▶ store
+//! recorder (this thread) ──▶ Counted ──▶ writer (names, pprof, gzip) ──▶ store ──▶ routes ──▶ net (HTTP)
+//!                                             demand (profiles that are asked for) ──┘
 //! ```
 //!
 //! The recorder never waits for anything but samples. While the writer is busy a window goes on and is longer.
 
+mod demand;
+mod net;
 mod notify;
+mod own;
+pub mod query;
+mod routes;
+mod status;
 mod writer;
 
 use std::ops::ControlFlow;
@@ -21,7 +28,13 @@ use crate::config::Config;
 use crate::output::store::{Store, StoreSettings};
 use crate::pipeline::Recording;
 use crate::privileges;
+use demand::Demand;
+pub(crate) use net::NetSettings;
+use net::Prepared;
 use notify::Manager;
+use routes::Routes;
+use status::Status;
+use tokio::sync::watch;
 use writer::Writer;
 
 /// Bytes of windows that are kept in memory while the disk refuses: an hour of an ordinary machine.
@@ -50,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) dir: PathBuf,
     /// How long, and how many.
     pub(crate) limits: Limits,
+    /// Who is answered, and where.
+    pub(crate) net: NetSettings,
 }
 
 /// Profiles until `stop` becomes readable. Asks `reload` for other limits each time that something was read.
@@ -66,8 +81,10 @@ pub(crate) fn run(
         mut config,
         dir,
         mut limits,
+        net,
     } = settings;
     config.check()?;
+    let net = Prepared::new(&net)?;
     let frequency_hz = config.frequency_hz;
     let store = Arc::new(Store::open(StoreSettings {
         dir: dir.clone(),
@@ -76,19 +93,36 @@ pub(crate) fn run(
         backlog: BACKLOG,
     })?);
     let mut manager = Manager::from_environment();
-    let mut recording = Recording::start(config)?;
+    let mut recording = Recording::start(config.clone())?;
     privileges::drop_to_serve().context("failed to drop capabilities")?;
-    let writer = Writer::start(Arc::clone(&store)).context("failed to start a thread")?;
+    let status = Arc::new(Status::new());
+    let writer = Writer::start(Arc::clone(&store), Arc::clone(&status))
+        .context("failed to start a thread")?;
+    let (stopping, is_stopping) = watch::channel(false);
+    let demand = Demand::start(config, is_stopping.clone()).context("failed to start a thread")?;
+    let address = net.address();
+    let routes = Routes::new(
+        Arc::clone(&store),
+        Arc::clone(&status),
+        writer.waiting(),
+        demand,
+        Arc::clone(&net.counts),
+    );
+    let net = net.begin(routes, is_stopping)?;
     log::info!(
         "sampling all processes at {frequency_hz} Hz; windows of {} go to {}",
         humantime::format_duration(limits.window),
         dir.display()
     );
+    if let Some(address) = address {
+        log::info!("listening on http://{address}");
+    }
     manager.ready();
 
     let mut is_late = false;
     recording.run(stop, |recording| {
         manager.alive(Instant::now());
+        status.is_recording(|| recording.gauges());
         if let Some(new) = reload().filter(|new| *new != limits) {
             limits = new;
             store.set(limits.retain, limits.max_size);
@@ -110,6 +144,8 @@ pub(crate) fn run(
         ControlFlow::Continue(())
     })?;
     manager.stopping();
+    // Nobody is left to tell when all receivers have gone.
+    let _ = stopping.send(true);
     if writer.has_ended() {
         bail!(
             "the thread that writes windows has ended by itself; start the profiler again, and report what it said"
@@ -124,6 +160,7 @@ pub(crate) fn run(
             dir.display()
         );
     }
+    net.finish(PATIENCE);
     let counts = store.counts();
     log::info!(
         "stopped; {tried} samples tried, {lost} lost; {} windows written, {} on disk with {} bytes",

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::status::Status;
 use crate::output::Window;
 use crate::output::store::Store;
 use crate::pipeline::{Counted, NameMemory, naming_options};
@@ -16,25 +17,36 @@ const MOST_WAITING: usize = 2;
 
 /// Bytes that naming the addresses of one binary may take: less than for a single profile, as this runs beside the work
 /// of the machine for ever. What needs more is named by symbol tables alone.
-const NAMING_MEMORY: u64 = 48 << 20;
+pub(super) const NAMING_MEMORY: u64 = 48 << 20;
+
+/// How many windows wait or are being written.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// The number, now.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
 
 /// The thread and what waits for it.
 pub(super) struct Writer {
-    waiting: Arc<AtomicUsize>,
+    waiting: Waiting,
     windows: Sender<Counted>,
     thread: JoinHandle<()>,
 }
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(store: Arc<Store>) -> io::Result<Self> {
+    pub(super) fn start(store: Arc<Store>, status: Arc<Status>) -> io::Result<Self> {
         // Its bound is `has_room`: who asks first never waits.
         let (windows, receiver) = channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let waiting_there = Arc::clone(&waiting);
+        let waiting = Waiting::default();
+        let waiting_there = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || write_all(&receiver, &waiting_there, &store))?;
+            .spawn(move || write_all(&receiver, &waiting_there, &store, &status))?;
         Ok(Self {
             waiting,
             windows,
@@ -44,7 +56,12 @@ impl Writer {
 
     /// Whether another window may be cut now.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Acquire) < MOST_WAITING
+        self.waiting.count() < MOST_WAITING
+    }
+
+    /// What waits for it, for others to look at.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiting.clone()
     }
 
     /// Whether the thread has ended by itself, as it never should.
@@ -54,7 +71,7 @@ impl Writer {
 
     /// Hands over a window; never waits.
     pub(super) fn write(&self, window: Counted) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.waiting.0.fetch_add(1, Ordering::AcqRel);
         if self.windows.send(window).is_err() {
             log::error!("a window is lost, because the thread that writes windows has ended");
         }
@@ -74,15 +91,15 @@ impl Writer {
     }
 }
 
-fn write_all(windows: &Receiver<Counted>, waiting: &AtomicUsize, store: &Store) {
+fn write_all(windows: &Receiver<Counted>, waiting: &Waiting, store: &Store, status: &Status) {
     let mut names = NameMemory::lasting();
     for window in windows {
-        write(window, &mut names, store);
-        waiting.fetch_sub(1, Ordering::AcqRel);
+        write(window, &mut names, store, status);
+        waiting.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-fn write(window: Counted, names: &mut NameMemory, store: &Store) {
+fn write(window: Counted, names: &mut NameMemory, store: &Store, status: &Status) {
     let began = Instant::now();
     let started_at = window.started_at();
     let (profiles, summary) = window.write_up_each(names, &naming_options(NAMING_MEMORY));
@@ -95,6 +112,7 @@ fn write(window: Counted, names: &mut NameMemory, store: &Store) {
             profile: one.profile.into(),
         });
     }
+    status.wrote(&summary, began.elapsed());
     let lost = summary.losses.samples();
     if lost > 0 {
         log::warn!(

@@ -9,7 +9,6 @@ mod directory;
 mod error;
 mod index;
 mod name;
-#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -22,6 +21,8 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) use counts::StoreCounts;
 pub(crate) use error::StoreError;
+pub(crate) use index::StoredWindow;
+pub(crate) use reading::ReadError;
 
 use super::Window;
 use directory::Directory;

@@ -181,6 +181,11 @@ impl Merge {
         labels.collect()
     }
 
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
     /// About how many bytes it takes: entries with what tables need besides.
     fn size(&self) -> usize {
         let values = self.header.as_ref().map_or(0, Header::values);

@@ -1,0 +1,1 @@
+//! The server against clients of every kind, over real sockets.

@@ -1,0 +1,353 @@
+//! `/metrics`: how the profiler is, in the text format of Prometheus (version 0.0.4).
+
+use std::fmt::{Display, Write as _};
+
+use super::Routes;
+use crate::output::http::{Answer, text};
+use crate::serve::own;
+
+/// What a number does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It only rises.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// The text, as it grows.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    /// A metric of one number.
+    fn one(&mut self, kind: Kind, name: &str, help: &str, value: impl Display) {
+        self.family(kind, name, help);
+        self.sample(name, &[], value);
+    }
+
+    /// A metric of a number for each value of a label.
+    fn each<L: AsRef<str>, V: Display>(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (L, V)>,
+    ) {
+        self.family(kind, name, help);
+        for (text, value) in values {
+            self.sample(name, &[(label, text.as_ref())], value);
+        }
+    }
+
+    fn family(&mut self, kind: Kind, name: &str, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (position, (label, text)) in labels.iter().enumerate() {
+            let before = if position == 0 { '{' } else { ',' };
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+            let text = text.replace('\n', "\\n");
+            let _ = write!(self.0, "{before}{label}=\"{text}\"");
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{end} {value}");
+    }
+}
+
+impl Routes {
+    /// All of it.
+    pub(super) fn metrics(&self) -> Answer {
+        let mut exposition = Exposition::default();
+        let version = env!("CARGO_PKG_VERSION");
+        exposition.each(
+            Kind::Gauge,
+            "profiler_build_info",
+            "1, with the version.",
+            "version",
+            [(version, 1)],
+        );
+        self.samples(&mut exposition);
+        self.unwinding(&mut exposition);
+        self.stored(&mut exposition);
+        self.clients(&mut exposition);
+        own_use(&mut exposition);
+        text("text/plain; version=0.0.4; charset=utf-8", exposition.0)
+    }
+
+    /// What is in windows, and what is not.
+    fn samples(&self, to: &mut Exposition) {
+        let sums = self.status.sums();
+        let losses = &sums.losses;
+        to.one(
+            Kind::Counter,
+            "profiler_windows_total",
+            "Windows that were written up.",
+            sums.windows,
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_samples_tried_total",
+            "Samples that the kernel tried to take.",
+            losses.tried,
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_samples_total",
+            "Samples in windows.",
+            sums.samples,
+        );
+        to.each(
+            Kind::Counter,
+            "profiler_samples_lost_total",
+            "Samples that were taken and are in no window.",
+            "reason",
+            [
+                ("ring full", losses.ring_full),
+                ("refused by the kernel", losses.output_failed),
+                ("malformed", losses.malformed),
+            ],
+        );
+        to.each(
+            Kind::Counter,
+            "profiler_events_lost_total",
+            "News of processes that did not arrive; what they told is read again.",
+            "of",
+            [
+                ("processes", losses.events),
+                ("mappings", losses.memory_events),
+                ("children", losses.children_not_followed),
+            ],
+        );
+        to.each(
+            Kind::Counter,
+            "profiler_stacks_total",
+            "Samples by what ended the walk of their user stack; whole are end, end of the frame pointers and zero return address.",
+            "stop",
+            sums.stops.iter().map(|(stop, count)| (stop.text(), *count)),
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_stacks_copied_total",
+            "Samples whose stack was copied and walked in user space.",
+            sums.copied,
+        );
+        to.each(
+            Kind::Counter,
+            "profiler_frames_total",
+            "Frames, counted once for each sample, by whether they have a function.",
+            "named",
+            [("yes", sums.frames_named), ("no", sums.frames_not_named)],
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_processes_gone_total",
+            "Processes that ended before their mappings could be read.",
+            sums.gone_processes,
+        );
+        to.each(
+            Kind::Counter,
+            "profiler_evicted_total",
+            "What was forgotten to make room for others.",
+            "of",
+            [
+                ("binaries", sums.evicted.binaries),
+                ("processes", sums.evicted.processes),
+                ("rows", sums.evicted.rows),
+            ],
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_writing_seconds_total",
+            "Time that naming and writing windows took.",
+            sums.writing.as_secs_f64(),
+        );
+    }
+
+    /// What walks go by.
+    fn unwinding(&self, to: &mut Exposition) {
+        let gauges = self.status.gauges();
+        to.one(
+            Kind::Counter,
+            "profiler_unwind_rows_made_total",
+            "Unwind rows that were made.",
+            gauges.rows_made,
+        );
+        to.one(
+            Kind::Gauge,
+            "profiler_unwind_row_bytes",
+            "Bytes of unwind rows in the kernel.",
+            gauges.row_bytes,
+        );
+        to.one(
+            Kind::Gauge,
+            "profiler_unwind_binaries",
+            "Binaries whose unwind rows are in the kernel, or on their way.",
+            gauges.binaries,
+        );
+        to.each(
+            Kind::Gauge,
+            "profiler_queue_depth",
+            "What waits, by for what: stacks for unwind rows, windows for being written up.",
+            "of",
+            [
+                ("stacks", gauges.waiting_stacks),
+                ("windows", self.waiting.count() as u64),
+            ],
+        );
+    }
+
+    /// What is on disk.
+    fn stored(&self, to: &mut Exposition) {
+        let counts = self.store.counts();
+        to.one(
+            Kind::Counter,
+            "profiler_store_written_total",
+            "Files of windows that were written.",
+            counts.written,
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_store_failed_writes_total",
+            "Attempts to write that failed.",
+            counts.failed_writes,
+        );
+        to.each(
+            Kind::Counter,
+            "profiler_store_removed_total",
+            "Files of windows that were removed, by reason.",
+            "reason",
+            [
+                ("age", counts.removed_by_age),
+                ("size", counts.removed_by_size),
+                ("damaged", counts.damaged),
+                ("removed by others", counts.vanished),
+            ],
+        );
+        to.each(
+            Kind::Counter,
+            "profiler_store_lost_total",
+            "Windows that were never written, by reason.",
+            "reason",
+            [
+                ("no room in memory", counts.dropped),
+                ("too large", counts.too_large),
+            ],
+        );
+        to.each(
+            Kind::Gauge,
+            "profiler_store_windows",
+            "Windows that there are, by where they are.",
+            "in",
+            [("files", counts.on_disk), ("memory", counts.in_memory)],
+        );
+        to.each(
+            Kind::Gauge,
+            "profiler_store_bytes",
+            "Their bytes, by where they are.",
+            "in",
+            [("files", counts.bytes), ("memory", counts.bytes_in_memory)],
+        );
+        to.one(
+            Kind::Gauge,
+            "profiler_store_paused",
+            "1 while windows cannot be written.",
+            u8::from(counts.is_paused),
+        );
+    }
+
+    /// Who asks.
+    fn clients(&self, to: &mut Exposition) {
+        to.one(
+            Kind::Gauge,
+            "profiler_http_connections",
+            "Connections of clients.",
+            self.http.connections(),
+        );
+        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+        to.each(
+            Kind::Counter,
+            "profiler_http_answers_total",
+            "Answers by class of their status.",
+            "status",
+            classes.into_iter().zip(self.http.answers()),
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_http_cut_off_total",
+            "Connections that ended without a whole answer: garbage, too slow, gone.",
+            self.http.cut_off(),
+        );
+        to.one(
+            Kind::Gauge,
+            "profiler_demand_running",
+            "Profiles on demand that are being taken.",
+            self.demand.running(),
+        );
+        to.one(
+            Kind::Counter,
+            "profiler_demand_total",
+            "Profiles on demand that were taken.",
+            self.demand.taken(),
+        );
+    }
+}
+
+/// What the profiler itself uses, by the names that Prometheus has for that of every process.
+fn own_use(to: &mut Exposition) {
+    let own = own::usage();
+    to.one(
+        Kind::Counter,
+        "process_cpu_seconds_total",
+        "CPU time of the profiler, in user space and in the kernel.",
+        own.cpu.as_secs_f64(),
+    );
+    if let Some(bytes) = own.resident_bytes {
+        to.one(
+            Kind::Gauge,
+            "process_resident_memory_bytes",
+            "Resident memory of the profiler.",
+            bytes,
+        );
+    }
+    if let Some(descriptors) = own.open_files {
+        to.one(
+            Kind::Gauge,
+            "process_open_fds",
+            "Open file descriptors of the profiler.",
+            descriptors,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Label values can be anything; each metric says once what it is.
+    #[test]
+    fn text_format() {
+        let mut exposition = Exposition::default();
+        exposition.one(Kind::Gauge, "a", "An a.", 1.5);
+        exposition.each(
+            Kind::Counter,
+            "b_total",
+            "Bs.",
+            "of",
+            [("x\"\\\n", 1), ("y", 2)],
+        );
+        assert_eq!(
+            exposition.0,
+            "# HELP a An a.\n# TYPE a gauge\na 1.5\n# HELP b_total Bs.\n# TYPE b_total counter\n\
+             b_total{of=\"x\\\"\\\\\\n\"} 1\nb_total{of=\"y\"} 2\n"
+        );
+    }
+}
