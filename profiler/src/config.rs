@@ -104,6 +104,23 @@ impl ConfigError {
 }
 
 impl Config {
+    /// The same for one process (or all), for some time, at another frequency, in one profile.
+    pub(crate) fn on_demand(
+        &self,
+        pid: Option<u32>,
+        duration: Duration,
+        frequency_hz: u32,
+    ) -> Self {
+        let one = |pid| Targets::Chosen(vec![Target::Process(pid)]);
+        Self {
+            targets: pid.map_or(Targets::All, one),
+            split_by_program: false,
+            duration: Some(duration),
+            frequency_hz,
+            ..self.clone()
+        }
+    }
+
     /// CPU time that one sample stands for, in nanoseconds.
     pub(crate) fn period_ns(&self) -> u64 {
         1_000_000_000 / u64::from(self.frequency_hz.max(1))

@@ -60,6 +60,44 @@ pub(crate) struct Evicted {
     pub rows: u64,
 }
 
+/// Counts of several runs, or windows, together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    /// Samples that were counted.
+    pub samples: u64,
+    /// Samples and events that did not arrive.
+    pub losses: Losses,
+    /// Samples by the reason for which the walk of their user stack ended.
+    pub stops: BTreeMap<Stop, u64>,
+    /// Samples whose stack was copied and walked in user space.
+    pub copied: u64,
+    /// Frames with a function, counted once per sample.
+    pub named: u64,
+    /// Frames without, likewise.
+    pub not_named: u64,
+    /// Processes that ended before their mappings could be read.
+    pub gone_processes: u64,
+    /// What was forgotten to make room for others, in all.
+    pub evicted: Evicted,
+}
+
+impl Counts {
+    /// Adds those of the window that follows.
+    pub(crate) fn add(&mut self, window: &Summary) {
+        self.samples += window.samples;
+        self.losses = self.losses.plus(&window.losses);
+        for (stop, count) in &window.stops {
+            *self.stops.entry(*stop).or_insert(0) += count;
+        }
+        self.copied += window.copied;
+        self.named += window.frames.named;
+        self.not_named += window.frames.not_named.values().sum::<u64>();
+        self.gone_processes += window.gone_processes;
+        // Windows tell of all since the start.
+        self.evicted = window.evicted;
+    }
+}
+
 /// What was found out about frames, counted once per sample that has the frame.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FrameCounts {

@@ -17,7 +17,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::writer::NAMING_MEMORY;
 use crate::config::Config;
 use crate::pipeline::{NameMemory, Recording, naming_options};
-use crate::sampler::{Target, Targets};
 
 /// Profiles at once. Each has BPF programs and tables of its own.
 const MOST: usize = 4;
@@ -87,7 +86,9 @@ impl Demand {
         let (stop, going_on) = pipe_with(PipeFlags::CLOEXEC).map_err(anyhow::Error::from)?;
         let (answer, mut answered) = oneshot::channel();
         let ask = Ask {
-            config: self.config_for(order),
+            config: self
+                .config
+                .on_demand(order.pid, order.duration, order.frequency_hz),
             stop,
             answer,
             permit,
@@ -123,19 +124,6 @@ impl Demand {
     /// Profiles that have been taken.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
-    }
-
-    fn config_for(&self, order: Order) -> Config {
-        let targets = order.pid.map_or(Targets::All, |pid| {
-            Targets::Chosen(vec![Target::Process(pid)])
-        });
-        Config {
-            targets,
-            split_by_program: false,
-            duration: Some(order.duration),
-            frequency_hz: order.frequency_hz,
-            ..self.config.clone()
-        }
     }
 }
 

@@ -1,15 +1,11 @@
 //! How the service is, in numbers that others may look at while it goes on.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use profiler_common::Stop;
-
 use crate::pipeline::Gauges;
-use crate::sampler::Losses;
-use crate::summary::{Evicted, Summary};
+use crate::summary::{Counts, Summary};
 
 /// Sampling reads at least ten times a second; when it has not for so long, something holds it.
 const HANGS: Duration = Duration::from_secs(30);
@@ -28,22 +24,8 @@ pub(super) struct Status {
 pub(super) struct Sums {
     /// Windows.
     pub(super) windows: u64,
-    /// Samples in them.
-    pub(super) samples: u64,
-    /// What was tried, and what did not arrive.
-    pub(super) losses: Losses,
-    /// Samples by the reason for which the walk of their user stack ended.
-    pub(super) stops: BTreeMap<Stop, u64>,
-    /// Samples whose stack was copied and walked in user space.
-    pub(super) copied: u64,
-    /// Frames with a function.
-    pub(super) frames_named: u64,
-    /// Frames without.
-    pub(super) frames_not_named: u64,
-    /// Processes that ended before their mappings could be read.
-    pub(super) gone_processes: u64,
-    /// What was forgotten to make room for others, since the start.
-    pub(super) evicted: Evicted,
+    /// What they are made of, and what is missing.
+    pub(super) counts: Counts,
     /// Time that writing up took.
     pub(super) writing: Duration,
 }
@@ -71,16 +53,7 @@ impl Status {
     pub(super) fn wrote(&self, summary: &Summary, took: Duration) {
         let mut sums = lock(&self.sums);
         sums.windows += 1;
-        sums.samples += summary.samples;
-        sums.losses = sums.losses.plus(&summary.losses);
-        for (stop, count) in &summary.stops {
-            *sums.stops.entry(*stop).or_insert(0) += count;
-        }
-        sums.copied += summary.copied;
-        sums.frames_named += summary.frames.named;
-        sums.frames_not_named += summary.frames.not_named.values().sum::<u64>();
-        sums.gone_processes += summary.gone_processes;
-        sums.evicted = summary.evicted;
+        sums.counts.add(summary);
         sums.writing += took;
     }
 

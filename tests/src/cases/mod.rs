@@ -7,6 +7,7 @@ mod doctor;
 mod errors;
 mod following;
 mod hostile;
+mod http;
 mod identity;
 mod in_time;
 mod labels;

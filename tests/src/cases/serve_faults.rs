@@ -31,7 +31,10 @@ impl Serve {
     fn start(dir: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(profiler());
         command.args(["serve", "--window", "1s", "--frequency", "99", "--dir"]);
-        command.arg(dir).args(args);
+        command
+            .arg(dir)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(args);
         command.stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod core_dump;
+mod http;
 mod machine;
 mod recording;
 mod report;
@@ -21,6 +22,7 @@ use std::process::Command;
 
 pub(crate) use cgroup::{Cgroup, enter};
 pub(crate) use core_dump::{CoreReport, gdb_core, gdb_stacks, kernel_core};
+pub(crate) use http::{Answer, Client};
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;

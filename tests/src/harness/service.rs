@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::profiler;
+use super::{Client, profiler};
 use crate::check::{CheckedProfile, check_profile};
 
 /// After so long without what a test waits for, it never comes.
@@ -63,11 +63,26 @@ impl Service {
         service
     }
 
-    /// Starts it with these arguments.
+    /// Starts it with these arguments, waits until it listens, and connects to it.
+    pub(crate) fn listening(dir: &Path, args: &[&str]) -> (Self, Client) {
+        let mut service = Self::spawn(dir, args);
+        let line = service.wait_for("listening on http://");
+        let (_, address) = line.split_once("http://").expect("waited for it");
+        (service, Client::new(address.trim()))
+    }
+
+    /// Starts it with these arguments. Unless they say where it listens, it does so on a port that nobody else has.
     pub(crate) fn spawn(dir: &Path, args: &[&str]) -> Self {
+        let is_told = args.contains(&"--listen") || args.contains(&"--config");
+        let listen: &[&str] = if is_told {
+            &[]
+        } else {
+            &["--listen", "127.0.0.1:0"]
+        };
         let mut child = Command::new(profiler())
             .args(["serve", "-v", "--dir"])
             .arg(dir)
+            .args(listen)
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

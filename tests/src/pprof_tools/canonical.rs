@@ -158,17 +158,22 @@ impl Canonical {
 pub(crate) fn check_merge(files: &[&Path]) {
     use profiler::pprof::{Filter, Merge};
 
-    let folder = tempfile::tempdir().unwrap();
-    let theirs = folder.path().join("theirs.pb.gz");
     let mut merge = Merge::new(Filter::default());
     for file in files {
         merge.add(&std::fs::read(file).unwrap()).unwrap();
     }
-    let ours = merge.finish();
+    check_merged(&merge.finish(), files);
+}
+
+/// Fails unless each program merges `files` into the profile `ours`.
+#[cfg(test)]
+pub(crate) fn check_merged(ours: &[u8], files: &[&Path]) {
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = folder.path().join("theirs.pb.gz");
     for pprof in super::Pprof::all().unwrap() {
         pprof.merge(files, &theirs).unwrap();
         let theirs = Canonical::read(&theirs).unwrap().without_empty_stacks();
-        let ours = Canonical::from_gzip(&ours).unwrap().without_empty_stacks();
+        let ours = Canonical::from_gzip(ours).unwrap().without_empty_stacks();
         assert!(!ours.samples.is_empty() && ours.samples.values().all(|values| values.len() == 1));
         assert_eq!(ours.header, theirs.header, "{}", pprof.name());
         assert_eq!(

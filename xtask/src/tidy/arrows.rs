@@ -195,14 +195,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipeline", &["serve", "cli"]),
     (
         "serve",
-        &[
-            "sampler",
-            "process",
-            "aggregate",
-            "symbolize",
-            "scan",
-            "cli",
-        ],
+        &["sampler", "aggregate", "symbolize", "scan", "cli"],
     ),
 ];
 

@@ -114,15 +114,13 @@ impl Routes {
             })
             .await?;
         let (windows, skipped, is_empty, profile) = read.map_err(too_large)?;
-        if is_empty {
-            let choice = FILTER_KEYS.iter().find(|key| query.text(key).is_some());
-            let hint = choice.map_or(
-                "",
-                |_| "; GET /profiles/totals says which programs have some",
-            );
+        // Of an idle machine nothing is the right answer; of one program it is most likely mistyped.
+        if is_empty && FILTER_KEYS.iter().any(|key| query.text(key).is_some()) {
             return Err(Refusal::Because(
                 StatusCode::NOT_FOUND,
-                format!("nothing that was asked for has a sample in {windows} windows{hint}"),
+                format!(
+                    "nothing that was asked for has a sample in {windows} windows; GET /profiles/totals says which programs have some"
+                ),
             ));
         }
         let mut answer = answers::profile("merged.pb.gz", profile);

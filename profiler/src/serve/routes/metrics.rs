@@ -86,7 +86,7 @@ impl Routes {
     /// What is in windows, and what is not.
     fn samples(&self, to: &mut Exposition) {
         let sums = self.status.sums();
-        let losses = &sums.losses;
+        let (counts, losses) = (&sums.counts, &sums.counts.losses);
         to.one(
             Kind::Counter,
             "profiler_windows_total",
@@ -103,7 +103,7 @@ impl Routes {
             Kind::Counter,
             "profiler_samples_total",
             "Samples in windows.",
-            sums.samples,
+            counts.samples,
         );
         to.each(
             Kind::Counter,
@@ -132,26 +132,26 @@ impl Routes {
             "profiler_stacks_total",
             "Samples by what ended the walk of their user stack; whole are end, end of the frame pointers and zero return address.",
             "stop",
-            sums.stops.iter().map(|(stop, count)| (stop.text(), *count)),
+            counts.stops.iter().map(|(stop, count)| (stop.text(), *count)),
         );
         to.one(
             Kind::Counter,
             "profiler_stacks_copied_total",
             "Samples whose stack was copied and walked in user space.",
-            sums.copied,
+            counts.copied,
         );
         to.each(
             Kind::Counter,
             "profiler_frames_total",
             "Frames, counted once for each sample, by whether they have a function.",
             "named",
-            [("yes", sums.frames_named), ("no", sums.frames_not_named)],
+            [("yes", counts.named), ("no", counts.not_named)],
         );
         to.one(
             Kind::Counter,
             "profiler_processes_gone_total",
             "Processes that ended before their mappings could be read.",
-            sums.gone_processes,
+            counts.gone_processes,
         );
         to.each(
             Kind::Counter,
@@ -159,9 +159,9 @@ impl Routes {
             "What was forgotten to make room for others.",
             "of",
             [
-                ("binaries", sums.evicted.binaries),
-                ("processes", sums.evicted.processes),
-                ("rows", sums.evicted.rows),
+                ("binaries", counts.evicted.binaries),
+                ("processes", counts.evicted.processes),
+                ("rows", counts.evicted.rows),
             ],
         );
         to.one(
