@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::args::LogFormat;
 use super::inputs::print;
 use super::log_format;
-use super::serve_values::{Frequency, Labels, ListenOn, Size, Span, Window};
+use super::serve_values::{Frequency, Labels, ListenOn, MachineLabel, Push, Size, Span, Window};
 use super::signals::{ReloadSignal, StopSignal};
 use crate::config::Config;
 use crate::labels::{LabelKey, LabelSet};
@@ -81,6 +81,15 @@ struct Choices {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    /// Push each window there, too: pyroscope=URL, otlp=URL (gRPC) or parca=URL, and behind commas what is needed there:
+    /// token-file=FILE, password-file=FILE (with USER:PASSWORD), ca-file=FILE, header=NAME:VALUE; can be repeated
+    #[arg(long, value_name = "RECEIVER=URL[,KEY=VALUE]…")]
+    push: Option<Vec<Push>>,
+
+    /// Tell receivers this of the machine, besides its name; can be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    push_label: Option<Vec<MachineLabel>>,
+
     /// Samples per second on each CPU [default: 19]
     #[arg(short = 'F', long, value_name = "HZ")]
     frequency: Option<Frequency>,
@@ -113,6 +122,8 @@ impl Choices {
             max_size: self.max_size.or(other.max_size),
             listen: self.listen.or(other.listen),
             token_file: self.token_file.or(other.token_file),
+            push: self.push.or(other.push),
+            push_label: self.push_label.or(other.push_label),
             frequency: self.frequency.or(other.frequency),
             split: self.split.or(other.split),
             labels: self.labels.or(other.labels),
@@ -135,6 +146,8 @@ impl Choices {
             max_size: Some(Size::GIBIBYTE),
             listen: Some(ListenOn(Listen::DEFAULT)),
             token_file: None,
+            push: None,
+            push_label: None,
             frequency: Some(Frequency::DEFAULT),
             split: Some(Split::None),
             labels: Some(Labels(labels)),
@@ -165,6 +178,18 @@ impl ServeArgs {
             net: NetSettings {
                 listen: choices.listen.context(missing)?.0,
                 token_file: choices.token_file,
+                push: choices
+                    .push
+                    .into_iter()
+                    .flatten()
+                    .map(|push| push.target)
+                    .collect(),
+                push_labels: choices
+                    .push_label
+                    .into_iter()
+                    .flatten()
+                    .map(|MachineLabel(name, value)| (name, value))
+                    .collect(),
             },
             config: Config {
                 targets: Targets::All,
@@ -242,6 +267,8 @@ impl Choices {
             ("dir", self.dir != new.dir),
             ("listen", self.listen != new.listen),
             ("token-file", self.token_file != new.token_file),
+            ("push", self.push != new.push),
+            ("push-label", self.push_label != new.push_label),
             ("frequency", self.frequency != new.frequency),
             ("split", self.split != new.split),
             ("labels", self.labels != new.labels),
@@ -285,7 +312,7 @@ mod tests {
             "",
             "--dir /a/b --window 1m30s --retain 7d --max-size 500MB -F 99 --split exe --labels none",
             "--listen [::1]:0 --token-file /a/token",
-            "--listen none",
+            "--listen none --push otlp=host,token-file=/a --push parca=https://b --push-label a=b=c",
         ] {
             let first = choices(line).unwrap();
             let text = toml::to_string(&first).unwrap();
@@ -318,6 +345,7 @@ mod tests {
             ("frequency = 0", "must be at least 1"),
             ("split = \"pid\"", "unknown variant `pid`"),
             ("max-size = \"lots\"", "max-size"),
+            ("push = [\"loki=x\"]", "no receiver `loki`"),
             ("window", "line 1"),
         ] {
             let file = tempfile::NamedTempFile::new().unwrap();

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::values;
 use crate::labels::LabelSet;
 use crate::output::http::Listen;
+use crate::output::push::PushTarget;
 
 /// A time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -35,6 +36,19 @@ pub(super) struct Frequency(pub(super) u32);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(super) struct ListenOn(pub(super) Listen);
+
+/// Where windows go besides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct Push {
+    typed: String,
+    pub(super) target: PushTarget,
+}
+
+/// A label of the machine.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct MachineLabel(pub(super) String, pub(super) String);
 
 /// Labels of samples.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -123,6 +137,41 @@ impl fmt::Display for ListenOn {
     }
 }
 
+impl FromStr for Push {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let target: Result<PushTarget, _> = text.parse();
+        Ok(Self {
+            typed: text.to_owned(),
+            target: target.map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+impl fmt::Display for Push {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.typed)
+    }
+}
+
+impl FromStr for MachineLabel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self(name.to_owned(), value.to_owned())),
+            _ => Err("write NAME=VALUE".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for MachineLabel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}={}", self.0, self.1)
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(formatter)
@@ -191,7 +240,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Span, Window, Size, ListenOn, Labels);
+as_text!(Span, Window, Size, ListenOn, Push, MachineLabel, Labels);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::decode::decode;
-use super::{Corrections, Profile, ReadError, proto};
+use super::{Corrections, Filter, Merge, MergeError, Profile, proto};
 
 /// Keys and values of the labels of a sample, as indices of strings.
 type LabelTexts = Vec<(i64, i64)>;
@@ -13,11 +13,11 @@ type LabelTexts = Vec<(i64, i64)>;
 /// The profile in `gzip` with the labels that `keep` returns: it gets the key and the value of each that is a text.
 /// Numbers are left out. Samples that become equal are added up.
 ///
-/// Strings that nothing refers to any more stay in the table.
+/// A merge of it alone leaves out what nothing refers to any more.
 pub(crate) fn relabel(
     gzip: &[u8],
     keep: impl Fn(&str, &str) -> Option<String>,
-) -> Result<Vec<u8>, ReadError> {
+) -> Result<Vec<u8>, MergeError> {
     let mut message = decode(gzip)?;
     let mut strings = std::mem::take(&mut message.string_table);
     let mut renamed: HashMap<(i64, i64), Option<proto::Label>> = HashMap::new();
@@ -47,7 +47,10 @@ pub(crate) fn relabel(
     }
     message.sample = kept;
     message.string_table = strings;
-    Ok(Profile::new(message, Corrections::default()).to_gzip())
+    let relabelled = Profile::new(message, Corrections::default()).to_gzip();
+    let mut merge = Merge::new(Filter::default());
+    merge.add(&relabelled)?;
+    Ok(merge.finish())
 }
 
 /// The label as it shall be; the table of strings grows when its value is another one.

@@ -14,6 +14,7 @@ use anyhow::Result;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::Phase;
 use super::writer::NAMING_MEMORY;
 use crate::config::Config;
 use crate::pipeline::{NameMemory, Recording, naming_options};
@@ -49,8 +50,8 @@ pub(super) struct Demand {
     asks: Sender<Ask>,
     room: Arc<Semaphore>,
     taken: AtomicU64,
-    /// Becomes true when the service ends; what there is by then is the profile.
-    stopping: watch::Receiver<bool>,
+    /// When the service ends, what there is by then is the profile.
+    phase: watch::Receiver<Phase>,
 }
 
 struct Ask {
@@ -64,7 +65,7 @@ struct Ask {
 
 impl Demand {
     /// Starts the thread that starts them, with the rights of this one. They are as `config` says but for what is ordered.
-    pub(super) fn start(config: Config, stopping: watch::Receiver<bool>) -> io::Result<Self> {
+    pub(super) fn start(config: Config, phase: watch::Receiver<Phase>) -> io::Result<Self> {
         let (asks, receiver) = channel();
         std::thread::Builder::new()
             .name("demand".to_owned())
@@ -74,7 +75,7 @@ impl Demand {
             asks,
             room: Arc::new(Semaphore::new(MOST)),
             taken: AtomicU64::new(0),
-            stopping,
+            phase,
         })
     }
 
@@ -99,11 +100,7 @@ impl Demand {
             )
         };
         self.asks.send(ask).map_err(|_| ended())?;
-        let mut stopping = self.stopping.clone();
-        let stopped = async move {
-            // An error means that the service is gone, too.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        };
+        let stopped = Phase::reached(self.phase.clone(), Phase::Stopping);
         let profile = tokio::select! {
             profile = &mut answered => profile,
             () = stopped => {

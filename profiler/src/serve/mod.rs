@@ -43,6 +43,24 @@ const BACKLOG: u64 = 16 << 20;
 /// How long the last window may take to be written after the signal to stop; systemd kills after 90 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How far the service is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Phase {
+    Serving,
+    /// Sampling has ended; the last window is being written.
+    Stopping,
+    /// There will be no more windows.
+    Ended,
+}
+
+impl Phase {
+    /// Waits until it has come so far.
+    async fn reached(mut follow: watch::Receiver<Self>, phase: Self) {
+        // An error means that the service is gone, too.
+        let _ = follow.wait_for(|now| *now >= phase).await;
+    }
+}
+
 /// What can be changed while it runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Limits {
@@ -84,7 +102,7 @@ pub(crate) fn run(
         net,
     } = settings;
     config.check()?;
-    let net = Prepared::new(&net)?;
+    let net = Prepared::new(net)?;
     let frequency_hz = config.frequency_hz;
     let store = Arc::new(Store::open(StoreSettings {
         dir: dir.clone(),
@@ -96,10 +114,15 @@ pub(crate) fn run(
     let mut recording = Recording::start(config.clone())?;
     privileges::drop_to_serve().context("failed to drop capabilities")?;
     let status = Arc::new(Status::new());
-    let writer = Writer::start(Arc::clone(&store), Arc::clone(&status))
-        .context("failed to start a thread")?;
-    let (stopping, is_stopping) = watch::channel(false);
-    let demand = Demand::start(config, is_stopping.clone()).context("failed to start a thread")?;
+    let pushers = Arc::clone(&net.pushers);
+    let writer = Writer::start(
+        Arc::clone(&store),
+        Arc::clone(&status),
+        Arc::clone(&pushers),
+    )
+    .context("failed to start a thread")?;
+    let (phase, followed) = watch::channel(Phase::Serving);
+    let demand = Demand::start(config, followed.clone()).context("failed to start a thread")?;
     let address = net.address();
     let routes = Routes::new(
         Arc::clone(&store),
@@ -107,8 +130,9 @@ pub(crate) fn run(
         writer.waiting(),
         demand,
         Arc::clone(&net.counts),
+        pushers,
     );
-    let net = net.begin(routes, is_stopping)?;
+    let net = net.begin(routes, followed)?;
     log::info!(
         "sampling all processes at {frequency_hz} Hz; windows of {} go to {}",
         humantime::format_duration(limits.window),
@@ -144,8 +168,7 @@ pub(crate) fn run(
         ControlFlow::Continue(())
     })?;
     manager.stopping();
-    // Nobody is left to tell when all receivers have gone.
-    let _ = stopping.send(true);
+    phase.send_replace(Phase::Stopping);
     if writer.has_ended() {
         bail!(
             "the thread that writes windows has ended by itself; start the profiler again, and report what it said"
@@ -160,7 +183,8 @@ pub(crate) fn run(
             dir.display()
         );
     }
-    net.finish(PATIENCE);
+    phase.send_replace(Phase::Ended);
+    net.finish();
     let counts = store.counts();
     log::info!(
         "stopped; {tried} samples tried, {lost} lost; {} windows written, {} on disk with {} bytes",

@@ -78,7 +78,7 @@ impl Query {
     /// When it is none, or not between them.
     pub fn number<T>(&self, key: &str, least: T, most: T) -> Result<Option<T>, QueryError>
     where
-        T: FromStr + PartialOrd + fmt::Display,
+        T: FromStr + PartialOrd + fmt::Display + Copy,
     {
         let Some(value) = self.text(key) else {
             return Ok(None);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::status::Status;
 use crate::output::Window;
+use crate::output::push::Pushers;
 use crate::output::store::Store;
 use crate::pipeline::{Counted, NameMemory, naming_options};
 
@@ -39,14 +40,25 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(store: Arc<Store>, status: Arc<Status>) -> io::Result<Self> {
+    pub(super) fn start(
+        store: Arc<Store>,
+        status: Arc<Status>,
+        pushers: Arc<Pushers>,
+    ) -> io::Result<Self> {
         // Its bound is `has_room`: who asks first never waits.
         let (windows, receiver) = channel();
         let waiting = Waiting::default();
         let waiting_there = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
-            .spawn(move || write_all(&receiver, &waiting_there, &store, &status))?;
+            .spawn(move || {
+                let to = Destinations {
+                    store,
+                    status,
+                    pushers,
+                };
+                write_all(&receiver, &waiting_there, &to);
+            })?;
         Ok(Self {
             waiting,
             windows,
@@ -91,28 +103,37 @@ impl Writer {
     }
 }
 
-fn write_all(windows: &Receiver<Counted>, waiting: &Waiting, store: &Store, status: &Status) {
+/// Where windows go, and who is told.
+struct Destinations {
+    store: Arc<Store>,
+    status: Arc<Status>,
+    pushers: Arc<Pushers>,
+}
+
+fn write_all(windows: &Receiver<Counted>, waiting: &Waiting, to: &Destinations) {
     let mut names = NameMemory::lasting();
     for window in windows {
-        write(window, &mut names, store, status);
+        write(window, &mut names, to);
         waiting.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-fn write(window: Counted, names: &mut NameMemory, store: &Store, status: &Status) {
+fn write(window: Counted, names: &mut NameMemory, to: &Destinations) {
     let began = Instant::now();
     let started_at = window.started_at();
     let (profiles, summary) = window.write_up_each(names, &naming_options(NAMING_MEMORY));
     for one in profiles {
-        store.put(Window {
+        let window = Window {
             started_at,
             duration: summary.elapsed,
             program: one.program,
             samples: one.samples,
             profile: one.profile.into(),
-        });
+        };
+        to.pushers.offer(&window);
+        to.store.put(window);
     }
-    status.wrote(&summary, began.elapsed());
+    to.status.wrote(&summary, began.elapsed());
     let lost = summary.losses.samples();
     if lost > 0 {
         log::warn!(

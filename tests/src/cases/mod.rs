@@ -18,6 +18,7 @@ mod names;
 mod namespaces;
 mod ownership;
 mod pprof_reports;
+mod pushing;
 mod rights;
 mod selection;
 mod serve;

@@ -22,7 +22,7 @@ use std::process::Command;
 
 pub(crate) use cgroup::{Cgroup, enter};
 pub(crate) use core_dump::{CoreReport, gdb_core, gdb_stacks, kernel_core};
-pub(crate) use http::{Answer, Client};
+pub(crate) use http::Client;
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;

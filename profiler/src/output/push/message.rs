@@ -10,7 +10,7 @@ use super::proto::parca::profilestore::v1alpha1 as parca;
 use super::proto::push::v1 as pyroscope;
 use super::{Receiver, otlp, series};
 use crate::output::Window;
-use crate::pprof::{self, ReadError};
+use crate::pprof::{self, MergeError};
 
 /// Names of threads and numbers are left out for Pyroscope, which makes a series of each value of a label that is a
 /// text, and ignores numbers: a machine has thousands of names of threads, and one program many.
@@ -30,7 +30,7 @@ impl Message {
         receiver: Receiver,
         machine: &[(String, String)],
         window: &Window,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Self, MergeError> {
         let labels = series::labels(receiver, machine, window);
         let id = series::id(machine, window);
         match receiver {

@@ -29,7 +29,7 @@ mod target;
 mod tests;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -78,6 +78,9 @@ pub(crate) enum PushError {
     /// A label that not every receiver can take.
     #[error(transparent)]
     Label(#[from] LabelError),
+    /// A target that there is already.
+    #[error("{0} is there twice; name it once, or each window goes there twice")]
+    Twice(String),
     /// A file that a target needs.
     #[error("cannot push to {target}: {cause}")]
     Target {
@@ -119,72 +122,103 @@ struct Machine {
     labels: Vec<(String, String)>,
 }
 
-/// A target, its queue, and its task.
+/// A target and its queue.
 struct Pusher {
     receiver: Receiver,
     name: String,
     queue: Arc<Queue>,
-    task: JoinHandle<()>,
+}
+
+/// Targets of which everything that can be wrong has been looked at; nothing is connected to yet, as a receiver may come
+/// later than the profiler.
+pub(crate) struct PreparedPushers {
+    pushers: Vec<Pusher>,
+    workers: Vec<Worker>,
 }
 
 /// All targets.
 pub(crate) struct Pushers {
     pushers: Vec<Pusher>,
+    /// Their tasks, until somebody waits for them.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Pushers {
-    /// Starts a task on `runtime` for each target. `labels` are of the machine: [`HOST_LABEL`], and what the user adds.
-    ///
-    /// Nothing is connected to yet: a receiver may come later than the profiler. But files that are named must be right.
-    pub(crate) fn start(
+impl PreparedPushers {
+    /// Reads the files that targets name. `labels` are of the machine: [`HOST_LABEL`], and what the user adds.
+    pub(crate) fn new(
         targets: Vec<PushTarget>,
         labels: Vec<(String, String)>,
-        runtime: &Handle,
     ) -> Result<Self, PushError> {
-        Self::start_with(targets, labels, PushSettings::default(), runtime)
+        Self::with(targets, labels, PushSettings::default())
     }
 
-    /// [`Self::start`] with other bounds and times.
-    fn start_with(
+    /// [`Self::new`] with other bounds and times.
+    fn with(
         targets: Vec<PushTarget>,
         labels: Vec<(String, String)>,
         settings: PushSettings,
-        runtime: &Handle,
     ) -> Result<Self, PushError> {
         series::check(&labels)?;
         let machine = Arc::new(Machine { labels });
-        let mut pushers = Vec::with_capacity(targets.len());
+        let mut prepared = Self {
+            pushers: Vec::with_capacity(targets.len()),
+            workers: Vec::with_capacity(targets.len()),
+        };
         for target in targets {
-            let receiver = target.receiver;
-            let name = target.to_string();
-            let is_secret_sent = target.token_file.is_some() || target.password_file.is_some();
-            if is_secret_sent && target.is_clear_text() {
-                log::warn!("credentials go to {name} unencrypted; use https");
-            }
-            let sender = Sender::new(target, settings.timeouts).map_err(|cause| {
-                let target = name.clone();
-                PushError::Target { target, cause }
-            })?;
-            let queue = Arc::new(Queue::new(settings.queue));
-            let worker = Worker::new(
-                receiver,
-                name.clone(),
-                Arc::clone(&queue),
-                Arc::clone(&machine),
-                sender,
-                settings.pauses,
-                settings.tries_of_unclear,
-            );
-            pushers.push(Pusher {
-                receiver,
-                name,
-                queue,
-                task: runtime.spawn(worker.run()),
-            });
+            prepared.add(target, &machine, settings)?;
         }
-        Ok(Self { pushers })
+        Ok(prepared)
     }
 
+    fn add(
+        &mut self,
+        target: PushTarget,
+        machine: &Arc<Machine>,
+        settings: PushSettings,
+    ) -> Result<(), PushError> {
+        let receiver = target.receiver;
+        let name = target.to_string();
+        if self.pushers.iter().any(|other| other.name == name) {
+            return Err(PushError::Twice(name));
+        }
+        let is_secret_sent = target.token_file.is_some() || target.password_file.is_some();
+        if is_secret_sent && target.is_clear_text() {
+            log::warn!("credentials go to {name} unencrypted; use https");
+        }
+        let sender = Sender::new(target, settings.timeouts).map_err(|cause| {
+            let target = name.clone();
+            PushError::Target { target, cause }
+        })?;
+        let queue = Arc::new(Queue::new(settings.queue));
+        self.workers.push(Worker::new(
+            receiver,
+            name.clone(),
+            Arc::clone(&queue),
+            Arc::clone(machine),
+            sender,
+            settings.pauses,
+            settings.tries_of_unclear,
+        ));
+        self.pushers.push(Pusher {
+            receiver,
+            name,
+            queue,
+        });
+        Ok(())
+    }
+
+    /// Starts a task on `runtime` for each target.
+    pub(crate) fn start(self, runtime: &Handle) -> Pushers {
+        let workers = self.workers.into_iter();
+        let tasks = workers.map(|worker| runtime.spawn(worker.run())).collect();
+        Pushers {
+            pushers: self.pushers,
+            tasks: Mutex::new(tasks),
+        }
+    }
+}
+
+impl Pushers {
     /// Hands a window to every target. Never waits, and copies no profile.
     pub(crate) fn offer(&self, window: &Window) {
         for pusher in &self.pushers {
@@ -213,18 +247,20 @@ impl Pushers {
     }
 
     /// Sends what waits, for `patience` at most, drops and counts the rest, and returns the last counts.
-    pub(crate) async fn drain(mut self, patience: Duration) -> Vec<PushCounts> {
+    pub(crate) async fn drain(&self, patience: Duration) -> Vec<PushCounts> {
         for pusher in &self.pushers {
             pusher.queue.close();
         }
+        let tasks = std::mem::take(&mut *self.lock_tasks());
         let end = tokio::time::Instant::now() + patience;
-        for pusher in &mut self.pushers {
-            let finished = tokio::time::timeout_at(end, &mut pusher.task).await;
-            if finished.is_err() {
-                pusher.task.abort();
+        for mut task in tasks {
+            if tokio::time::timeout_at(end, &mut task).await.is_err() {
+                task.abort();
                 // What was being sent is not counted as sent behind our back.
-                let _ = (&mut pusher.task).await;
+                let _ = task.await;
             }
+        }
+        for pusher in &self.pushers {
             pusher.queue.abandon();
             let ended = pusher.queue.tally().dropped.ended;
             if ended > 0 {
@@ -236,12 +272,17 @@ impl Pushers {
         }
         self.counts()
     }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        // A list of handles is whole whoever panicked.
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Pushers {
     fn drop(&mut self) {
-        for pusher in &self.pushers {
-            pusher.task.abort();
+        for task in &*self.lock_tasks() {
+            task.abort();
         }
     }
 }

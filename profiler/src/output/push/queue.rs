@@ -20,11 +20,11 @@ pub(crate) struct QueueBounds {
 }
 
 impl Default for QueueBounds {
-    /// Hours of windows of a busy machine, and no more memory than a profiler may take.
+    /// An hour of windows of a busy machine, and less memory than three of them may take together.
     fn default() -> Self {
         Self {
             windows: 1024,
-            bytes: 32 << 20,
+            bytes: 16 << 20,
         }
     }
 }

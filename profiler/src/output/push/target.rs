@@ -74,6 +74,14 @@ pub(crate) enum TargetError {
         "{0} is spoken to by gRPC, which has no path: leave out `{1}` behind the host and port"
     )]
     Path(&'static str, String),
+    /// Something behind a comma that is not known.
+    #[error(
+        "`{0}` is not known behind a URL; what is: token-file=FILE, password-file=FILE, ca-file=FILE, header=NAME:VALUE"
+    )]
+    UnknownKey(String),
+    /// Something behind a comma that has no value.
+    #[error("`{0}` has no value; write KEY=VALUE")]
+    NoValue(String),
     /// Not of the form `NAME: VALUE`.
     #[error("a header is written NAME: VALUE, for example X-Scope-OrgID: team-a; {0} is wrong")]
     Header(&'static str),
@@ -97,8 +105,23 @@ pub(crate) struct PushTarget {
 }
 
 impl PushTarget {
+    /// Adds `KEY=VALUE`.
+    fn add(&mut self, part: &str) -> Result<(), TargetError> {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        let file = || PathBuf::from(value);
+        match key.trim() {
+            _ if value.is_empty() => return Err(TargetError::NoValue(key.to_owned())),
+            "token-file" => self.token_file = Some(file()),
+            "password-file" => self.password_file = Some(file()),
+            "ca-file" => self.ca_file = Some(file()),
+            "header" => self.add_header(value)?,
+            _ => return Err(TargetError::UnknownKey(key.to_owned())),
+        }
+        Ok(())
+    }
+
     /// Sends `NAME: VALUE` along with each window.
-    pub(crate) fn add_header(&mut self, header: &str) -> Result<(), TargetError> {
+    pub(super) fn add_header(&mut self, header: &str) -> Result<(), TargetError> {
         let (name, value) = header
             .split_once(':')
             .ok_or(TargetError::Header("the colon"))?;
@@ -127,8 +150,10 @@ impl PushTarget {
 impl FromStr for PushTarget {
     type Err = TargetError;
 
-    /// Reads `RECEIVER=URL`; without a scheme the URL is one of `http`, without a port it gets the usual one.
+    /// Reads `RECEIVER=URL`, and what is needed there behind commas; without a scheme the URL is one of `http`, without a port
+    /// it gets the usual one.
     fn from_str(text: &str) -> Result<Self, TargetError> {
+        let (text, more) = text.split_once(',').unwrap_or((text, ""));
         let Some((name, url)) = text.split_once('=').filter(|(name, _)| !name.contains('/')) else {
             let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
             return Err(TargetError::NoReceiver(shown.to_owned()));
@@ -137,14 +162,18 @@ impl FromStr for PushTarget {
             .into_iter()
             .find(|receiver| receiver.name() == name.trim())
             .ok_or_else(|| TargetError::UnknownReceiver(name.to_owned()))?;
-        Ok(Self {
+        let mut target = Self {
             receiver,
             url: url_of(receiver, url.trim())?,
             token_file: None,
             password_file: None,
             ca_file: None,
             headers: Vec::new(),
-        })
+        };
+        for part in more.split(',').filter(|part| !part.is_empty()) {
+            target.add(part)?;
+        }
+        Ok(target)
     }
 }
 
@@ -191,7 +220,7 @@ fn url_of(receiver: Receiver, text: &str) -> Result<Uri, TargetError> {
 }
 
 impl fmt::Display for PushTarget {
-    /// As it was typed, with what was added.
+    /// Receiver and URL; what else it needs is nobody's business.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.to_string();
         write!(
@@ -227,6 +256,18 @@ mod tests {
         }
     }
 
+    /// What stands behind commas is taken apart.
+    #[test]
+    fn more_is_read() {
+        let text = "pyroscope=https://host,token-file=/a/b,ca-file=c.pem,header=X-Scope-OrgID: team=a,header=X-B:c";
+        let target: PushTarget = text.parse().unwrap();
+        assert_eq!(target.to_string(), "pyroscope=https://host");
+        assert_eq!(target.token_file.unwrap().to_str(), Some("/a/b"));
+        assert_eq!(target.ca_file.unwrap().to_str(), Some("c.pem"));
+        assert_eq!(target.headers[0].1, "team=a");
+        assert_eq!(target.headers[1].0, "x-b");
+    }
+
     /// What cannot be meant is refused with the remedy, and a password is not repeated.
     #[test]
     fn wrong_targets_are_refused() {
@@ -243,6 +284,9 @@ mod tests {
                 "put USER:PASSWORD into a file",
             ),
             ("https://me:secret@host", "write pyroscope=URL"),
+            ("otlp=http://host,token=secret", "token-file=FILE"),
+            ("otlp=http://host,token-file", "has no value"),
+            ("otlp=http://host,header=secret", "NAME: VALUE"),
         ];
         for (given, wanted) in cases {
             let error = given.parse::<PushTarget>().unwrap_err().to_string();

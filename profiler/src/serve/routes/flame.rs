@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::merged::{filter, read, too_large};
+use super::merged::{filter, read};
 use super::{Refusal, Routes, Span};
 use crate::output::http::{self as answers, Answer, Asked};
 use crate::pprof::{By, Merge, MergeError, Tree};
@@ -64,7 +64,7 @@ impl Routes {
                 Ok::<_, MergeError>(described(&tree, &unit, counts))
             })
             .await?;
-        Ok(answers::json(&made.map_err(too_large)?))
+        Ok(answers::json(&made?))
     }
 }
 

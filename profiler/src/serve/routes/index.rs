@@ -2,14 +2,24 @@
 
 use std::fmt::Write as _;
 
+use super::Routes;
 use crate::output::http::{self as answers, Answer, Asked};
+use crate::output::push::PushCounts;
 use crate::process::ProcFs;
 
 /// Processes that are shown: those that have used most CPU time.
 const MOST_SHOWN: usize = 100;
 
-/// The page. It needs no script, so it works in every browser.
-pub(super) fn index(asked: &Asked) -> Answer {
+impl Routes {
+    /// The page. It needs no script, so it works in every browser.
+    pub(super) fn index(&self, asked: &Asked) -> Answer {
+        let pushes = pushes(&self.pushers.counts());
+        answers::html(page(&escaped(&asked.host), &pushes, &processes()))
+    }
+}
+
+/// Rows of a table of the processes that have used most.
+fn processes() -> String {
     let procfs = ProcFs::new();
     let mut processes: Vec<(u64, u32)> = procfs
         .pids()
@@ -31,10 +41,33 @@ pub(super) fn index(asked: &Asked) -> Answer {
             "<tr><td>{pid}<td>{name}<td>{seconds:.1} s<td><a href=\"/debug/pprof/profile?pid={pid}&amp;seconds=10\">10 s of it</a>"
         );
     }
-    answers::html(page(&escaped(&asked.host), &rows))
+    rows
 }
 
-fn page(host: &str, rows: &str) -> String {
+/// Where windows are pushed, and how that goes; nothing when they are not.
+fn pushes(counts: &[PushCounts]) -> String {
+    if counts.is_empty() {
+        return String::new();
+    }
+    let mut table = "<h2>Windows are pushed</h2>\n<table>\n\
+                     <tr><th>to<th>sent<th>waiting<th>dropped<th>last error\n"
+        .to_owned();
+    for count in counts {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "<tr><td>{}<td>{}<td>{}<td>{}<td>{}",
+            escaped(&count.target),
+            count.sent,
+            count.queued,
+            count.dropped.total(),
+            escaped(count.last_error.as_deref().unwrap_or("none")),
+        );
+    }
+    table + "</table>\n"
+}
+
+fn page(host: &str, pushes: &str, rows: &str) -> String {
     format!(
         "<!doctype html>
 <html lang=\"en\">
@@ -52,7 +85,7 @@ without <code>pid</code> it is the whole machine. Some profiles can be taken at 
 <li><a href=\"/metrics\">/metrics</a>: how the profiler is, for Prometheus
 <li><a href=\"/healthz\">/healthz</a>: whether it is well
 </ul>
-<h2>Processes by CPU time</h2>
+{pushes}<h2>Processes by CPU time</h2>
 <table>
 <tr><th>pid<th>name<th>CPU time<th>profile
 {rows}</table>

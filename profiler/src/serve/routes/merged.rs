@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::sync::oneshot;
 
-use super::windows::failed;
 use super::{Refusal, Routes, Span};
 use crate::output::http::{self as answers, Answer, Asked};
 use crate::output::store::{Store, StoredWindow};
@@ -88,7 +87,7 @@ impl Routes {
         match made.await {
             Ok(result) => Ok(result),
             Err(_) => match thread.await {
-                Err(error) => Err(failed(error)),
+                Err(error) => Err(error.into()),
                 Ok(()) => Err(Refusal::Because(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "the answer was not made; ask again".to_owned(),
@@ -113,7 +112,7 @@ impl Routes {
                 Ok::<_, MergeError>((read.windows, read.skipped, is_empty, read.merge.finish()))
             })
             .await?;
-        let (windows, skipped, is_empty, profile) = read.map_err(too_large)?;
+        let (windows, skipped, is_empty, profile) = read?;
         // Of an idle machine nothing is the right answer; of one program it is most likely mistyped.
         if is_empty && FILTER_KEYS.iter().any(|key| query.text(key).is_some()) {
             return Err(Refusal::Because(
@@ -147,6 +146,8 @@ impl Routes {
 }
 
 /// There is more than fits.
-pub(super) fn too_large(error: MergeError) -> Refusal {
-    Refusal::Because(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+impl From<MergeError> for Refusal {
+    fn from(error: MergeError) -> Self {
+        Self::Because(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::Routes;
 use crate::output::http::{Answer, text};
+use crate::output::push::PushCounts;
 use crate::serve::own;
 
 /// What a number does.
@@ -79,6 +80,7 @@ impl Routes {
         self.unwinding(&mut exposition);
         self.stored(&mut exposition);
         self.clients(&mut exposition);
+        pushed(&self.pushers.counts(), &mut exposition);
         own_use(&mut exposition);
         text("text/plain; version=0.0.4; charset=utf-8", exposition.0)
     }
@@ -298,6 +300,74 @@ impl Routes {
             "Profiles on demand that were taken.",
             self.demand.taken(),
         );
+    }
+}
+
+/// What has become of windows elsewhere.
+fn pushed(counts: &[PushCounts], to: &mut Exposition) {
+    if counts.is_empty() {
+        return;
+    }
+    let labels = |count: &PushCounts| (count.target.clone(), count.receiver.name());
+    let name = "profiler_push_windows_total";
+    to.family(
+        Kind::Counter,
+        name,
+        "Windows that were offered to a receiver, by what has become of them.",
+    );
+    for count in counts {
+        let (target, receiver) = labels(count);
+        let ends = count.dropped.by_reason();
+        for (end, number) in [("sent", count.sent)].into_iter().chain(ends) {
+            let labels = [
+                ("target", target.as_str()),
+                ("receiver", receiver),
+                ("end", end),
+            ];
+            to.sample(name, &labels, number);
+        }
+    }
+    type Number = fn(&PushCounts) -> u64;
+    let numbers: [(Kind, &str, &str, Number); 4] = [
+        (
+            Kind::Counter,
+            "profiler_push_offered_total",
+            "Windows that were offered to a receiver.",
+            |count| count.offered,
+        ),
+        (
+            Kind::Counter,
+            "profiler_push_bytes_total",
+            "Bytes of messages that receivers took.",
+            |count| count.sent_bytes,
+        ),
+        (
+            Kind::Counter,
+            "profiler_push_retries_total",
+            "Tries that failed and were followed by another.",
+            |count| count.retried,
+        ),
+        (
+            Kind::Gauge,
+            "profiler_push_queued_bytes",
+            "Bytes of windows that wait for a receiver.",
+            |count| count.queued_bytes,
+        ),
+    ];
+    for (kind, name, help, number) in numbers {
+        to.family(kind, name, help);
+        for count in counts {
+            let (target, receiver) = labels(count);
+            let labels = [("target", target.as_str()), ("receiver", receiver)];
+            to.sample(name, &labels, number(count));
+        }
+    }
+    let queued = "profiler_push_queued_windows";
+    to.family(Kind::Gauge, queued, "Windows that wait for a receiver.");
+    for count in counts {
+        let (target, receiver) = labels(count);
+        let labels = [("target", target.as_str()), ("receiver", receiver)];
+        to.sample(queued, &labels, count.queued);
     }
 }
 

@@ -20,6 +20,7 @@ use super::query::{Query, QueryError};
 use super::status::Status;
 use super::writer::Waiting;
 use crate::output::http::{Answer, Asked, HttpCounts, refuse, text};
+use crate::output::push::Pushers;
 use crate::output::store::Store;
 use totals::TotalsMemory;
 
@@ -33,6 +34,7 @@ pub(super) struct Routes {
     pub(super) waiting: Waiting,
     pub(super) demand: Demand,
     pub(super) http: Arc<HttpCounts>,
+    pub(super) pushers: Arc<Pushers>,
     pub(super) reading: Arc<Semaphore>,
     pub(super) totals: Arc<TotalsMemory>,
 }
@@ -44,6 +46,7 @@ impl Routes {
         waiting: Waiting,
         demand: Demand,
         http: Arc<HttpCounts>,
+        pushers: Arc<Pushers>,
     ) -> Self {
         Self {
             store,
@@ -51,6 +54,7 @@ impl Routes {
             waiting,
             demand,
             http,
+            pushers,
             reading: Arc::new(Semaphore::new(MOST_READING)),
             totals: Arc::default(),
         }
@@ -61,7 +65,7 @@ impl Routes {
         let answer = match asked.path.as_str() {
             "/healthz" => self.health(),
             "/metrics" => Ok(self.metrics()),
-            "/debug/pprof" | "/debug/pprof/" => Ok(index::index(&asked)),
+            "/debug/pprof" | "/debug/pprof/" => Ok(self.index(&asked)),
             "/debug/pprof/profile" => self.profile(&asked).await,
             "/profiles" | "/profiles/" => self.windows(&asked),
             "/profiles/merge" => self.merged(&asked).await,
@@ -72,7 +76,7 @@ impl Routes {
                 None => Err(Refusal::Nothing(asked.path.clone())),
             },
         };
-        answer.unwrap_or_else(|refusal| refusal.into_answer())
+        answer.unwrap_or_else(Refusal::into_answer)
     }
 }
 

@@ -31,7 +31,7 @@ impl Routes {
                 .number("frequency", 1, HIGHEST_FREQUENCY)?
                 .unwrap_or(USUAL_FREQUENCY),
         };
-        let profile = self.demand.profile(order).await.map_err(refused)?;
+        let profile = self.demand.profile(order).await?;
         let of = order
             .pid
             .map_or_else(|| "all".to_owned(), |pid| pid.to_string());
@@ -39,18 +39,20 @@ impl Routes {
     }
 }
 
-fn refused(error: DemandError) -> Refusal {
-    let status = match &error {
-        DemandError::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        DemandError::Failed(error) => match error.downcast_ref::<ConfigError>() {
-            Some(ConfigError::NoSuchProcess(_) | ConfigError::Zombie(_)) => StatusCode::NOT_FOUND,
-            Some(error) if error.is_usage() => StatusCode::BAD_REQUEST,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        },
-    };
-    let text = match &error {
-        DemandError::Failed(cause) => format!("{cause:#}"),
-        DemandError::Busy => error.to_string(),
-    };
-    Refusal::Because(status, text)
+impl From<DemandError> for Refusal {
+    fn from(error: DemandError) -> Self {
+        match error {
+            DemandError::Busy => Self::Because(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            DemandError::Failed(error) => {
+                let status = match error.downcast_ref::<ConfigError>() {
+                    Some(ConfigError::NoSuchProcess(_) | ConfigError::Zombie(_)) => {
+                        StatusCode::NOT_FOUND
+                    }
+                    Some(error) if error.is_usage() => StatusCode::BAD_REQUEST,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                Self::Because(status, format!("{error:#}"))
+            }
+        }
+    }
 }

@@ -26,7 +26,7 @@ impl Routes {
         let (store, name) = (Arc::clone(&self.store), name.to_owned());
         let file_name = name.clone();
         let read = tokio::task::spawn_blocking(move || store.read(&name)).await;
-        let profile = read.map_err(failed)?.map_err(unreadable)?;
+        let profile = read??;
         Ok(answers::profile(
             &file_name,
             bytes::Bytes::from_owner(profile),
@@ -52,19 +52,23 @@ pub(super) fn millis(time: SystemTime) -> u64 {
 }
 
 /// A task ended by itself.
-pub(super) fn failed(error: tokio::task::JoinError) -> Refusal {
-    log::error!("an answer could not be made: {error}");
-    Refusal::Because(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "the answer could not be made; the profiler's log says more".to_owned(),
-    )
+impl From<tokio::task::JoinError> for Refusal {
+    fn from(error: tokio::task::JoinError) -> Self {
+        log::error!("an answer could not be made: {error}");
+        Self::Because(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the answer could not be made; the profiler's log says more".to_owned(),
+        )
+    }
 }
 
-fn unreadable(error: ReadError) -> Refusal {
-    let status = match &error {
-        ReadError::Unknown(_) => StatusCode::NOT_FOUND,
-        ReadError::Damaged(_) => StatusCode::GONE,
-        ReadError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    Refusal::Because(status, error.to_string())
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        let status = match &error {
+            ReadError::Unknown(_) => StatusCode::NOT_FOUND,
+            ReadError::Damaged(_) => StatusCode::GONE,
+            ReadError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::Because(status, error.to_string())
+    }
 }

@@ -194,7 +194,9 @@ fn start_needs_no_runtime_around_it() {
     let runtime = { runtime }.enable_all().build().unwrap();
     let server = runtime.block_on(Like::good(Receiver::Parca).start());
     let target = target(Receiver::Parca, server.address);
-    let pushers = Pushers::start(vec![target], machine(), runtime.handle()).unwrap();
+    let pushers = PreparedPushers::new(vec![target], machine())
+        .unwrap()
+        .start(runtime.handle());
     pushers.offer(&window(0));
     runtime.block_on(until(&pushers, |counts| counts.sent == 1));
     drop(pushers);

@@ -103,9 +103,8 @@ async fn missing_files_are_found_at_the_start() {
     let start = |change: fn(&mut PushTarget)| {
         let mut target: PushTarget = "parca=https://host".parse().unwrap();
         change(&mut target);
-        let settings = PushSettings::default();
-        let started = Pushers::start_with(vec![target], machine(), settings, &Handle::current());
-        started.err().map(|error| error.to_string())
+        let prepared = PreparedPushers::new(vec![target], machine());
+        prepared.err().map(|error| error.to_string())
     };
     let missing = start(|target| target.token_file = Some("/nonexistent/token".into()));
     let missing = missing.unwrap();

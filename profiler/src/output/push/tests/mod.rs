@@ -55,7 +55,8 @@ fn machine() -> Vec<(String, String)> {
 }
 
 fn start(targets: Vec<PushTarget>, settings: PushSettings) -> Pushers {
-    Pushers::start_with(targets, machine(), settings, &Handle::current()).unwrap()
+    let prepared = PreparedPushers::with(targets, machine(), settings).unwrap();
+    prepared.start(&Handle::current())
 }
 
 /// Waits until the counts of the only target are as wanted.
