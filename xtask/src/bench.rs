@@ -8,6 +8,7 @@ mod accuracy;
 mod background;
 mod bpf_cost;
 mod commands;
+mod continuous;
 mod core;
 mod figures;
 mod files;
@@ -54,6 +55,7 @@ const OTHERS: &[Other] = &[
     (commands::NAME, commands::run),
     (core::NAME, core::run),
     (processes::NAME, processes::run),
+    (continuous::NAME, continuous::run),
 ];
 
 /// `cargo xtask bench [OPTIONS]`.

@@ -68,14 +68,7 @@ pub(super) fn record(args: &Args) -> Result<ExitCode> {
         values::seconds(stopped.elapsed())
     );
     for cost in &summary.costs {
-        log::debug!(
-            "BPF program {}: {} ns in {} runs, {} instructions verified",
-            cost.name,
-            cost.run_time_ns,
-            cost.run_count,
-            cost.verified_instructions
-                .map_or_else(|| "unknown".to_owned(), |count| count.to_string()),
-        );
+        log::debug!("{cost}");
     }
     let written = Written {
         destination: &destination,

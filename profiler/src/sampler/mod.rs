@@ -6,6 +6,7 @@
 mod attach;
 mod blocks;
 mod bytes;
+mod cost;
 mod cpus;
 mod error;
 mod features;
@@ -29,6 +30,7 @@ use aya_log::EbpfLogger;
 use profiler_common::{Counter, Part};
 use regex::bytes::Regex;
 
+pub(crate) use cost::ProgramCost;
 pub(crate) use error::SamplerError;
 pub(crate) use features::{
     in_initial_user_namespace, lockdown, max_sample_rate, perf_event_paranoid, sysctl,
@@ -160,19 +162,6 @@ pub(crate) struct Drained {
     pub records: usize,
     /// Whether nothing was left in it.
     pub is_empty: bool,
-}
-
-/// What the kernel accounts to one BPF program, when `kernel.bpf_stats_enabled` is 1.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ProgramCost {
-    /// Name of the program.
-    pub name: String,
-    /// Nanoseconds spent in the program, all CPUs.
-    pub run_time_ns: u64,
-    /// How often it ran.
-    pub run_count: u64,
-    /// Instructions that the verifier processed, if the kernel says so.
-    pub verified_instructions: Option<u32>,
 }
 
 /// The loaded BPF programs and the ring that they write to.

@@ -141,6 +141,9 @@ fn write(window: Counted, names: &mut NameMemory, to: &Destinations) {
             summary.samples
         );
     }
+    for cost in &summary.costs {
+        log::debug!("{cost}");
+    }
     for note in &summary.notes {
         log::debug!("{note}");
     }

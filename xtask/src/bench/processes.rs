@@ -331,7 +331,7 @@ fn cut(summary: &Value) -> (u64, u64) {
 }
 
 /// Resident memory of a process.
-fn resident_kib(pid: u32) -> Result<u64> {
+pub(super) fn resident_kib(pid: u32) -> Result<u64> {
     let size = machine::value_in(&format!("/proc/{pid}/status"), "VmRSS", ':');
     let number = size
         .split(' ')
@@ -342,7 +342,7 @@ fn resident_kib(pid: u32) -> Result<u64> {
 
 /// User and system time of a process so far, in seconds, with threads that have ended: fields 14 and 15 of `stat`, in ticks
 /// (proc_pid_stat(5)).
-fn cpu_s(pid: u32) -> Result<f64> {
+pub(super) fn cpu_s(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, behind_name) = stat.rsplit_once(')').context("stat is not as it was")?;
     let fields = behind_name.split_whitespace().skip(11).take(2);
