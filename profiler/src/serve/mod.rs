@@ -11,6 +11,7 @@ mod demand;
 mod net;
 mod notify;
 mod own;
+mod page;
 pub mod query;
 mod routes;
 mod status;

@@ -16,6 +16,7 @@ use http::StatusCode;
 use tokio::sync::Semaphore;
 
 use super::demand::Demand;
+use super::page;
 use super::query::{Query, QueryError};
 use super::status::Status;
 use super::writer::Waiting;
@@ -73,7 +74,9 @@ impl Routes {
             "/profiles/tree" => self.flame(&asked).await,
             path => match path.strip_prefix("/profiles/") {
                 Some(name) => self.window(name).await,
-                None => Err(Refusal::Nothing(asked.path.clone())),
+                None => page::at(path)
+                    .map(|part| text(part.content_type, part.body))
+                    .ok_or_else(|| Refusal::Nothing(asked.path.clone())),
             },
         };
         answer.unwrap_or_else(Refusal::into_answer)
