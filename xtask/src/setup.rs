@@ -40,6 +40,11 @@ const PYTHON: Wanted = Wanted {
     package: "python3",
 };
 
+const NODE: Wanted = Wanted {
+    probe: Probe::Program("node"),
+    package: "nodejs",
+};
+
 /// The target programs are built with two linkers and four compilers; pprof reads the profiles, with binutils; gdb makes
 /// and reads core files, and says where the variables of a Python are.
 const FOR_TESTS: &[Wanted] = &[
@@ -48,6 +53,16 @@ const FOR_TESTS: &[Wanted] = &[
         package: "gdb",
     },
     PYTHON,
+    // The page of the service is tested by itself, and in a browser.
+    NODE,
+    Wanted {
+        probe: Probe::Program("chromium"),
+        package: "chromium",
+    },
+    Wanted {
+        probe: Probe::Program("chromedriver"),
+        package: "chromium-driver",
+    },
     // Gives a copy of the profiler its capabilities.
     Wanted {
         probe: Probe::Path("/usr/sbin/setcap"),
@@ -88,10 +103,7 @@ const FOR_BENCH: &[Wanted] = &[
         probe: Probe::Path("/usr/lib/debug/.build-id"),
         package: "libc6-dbg",
     },
-    Wanted {
-        probe: Probe::Program("node"),
-        package: "nodejs",
-    },
+    NODE,
 ];
 
 /// `cargo xtask setup`: everything for building, testing and linting.

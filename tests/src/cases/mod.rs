@@ -17,6 +17,7 @@ mod merging;
 mod names;
 mod namespaces;
 mod ownership;
+mod page;
 mod pprof_reports;
 mod pushing;
 mod rights;

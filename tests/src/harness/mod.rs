@@ -3,6 +3,7 @@
 //! Where things are comes from the environment that `cargo xtask test` sets; without it, from the folders beside the
 //! running test. What a profile ought to hold is left to [`crate::cases`].
 
+mod browser;
 mod cgroup;
 mod core_dump;
 mod http;
@@ -20,6 +21,7 @@ mod uprobe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use browser::{Browser, screenshots};
 pub(crate) use cgroup::{Cgroup, enter};
 pub(crate) use core_dump::{CoreReport, gdb_core, gdb_stacks, kernel_core};
 pub(crate) use http::Client;

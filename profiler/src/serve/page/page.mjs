@@ -65,7 +65,9 @@ async function trying(work) {
 function setState(parts, { isNew = true } = {}) {
   const before = state;
   state = { ...state, ...parts };
-  if (isNew) history.pushState(null, "", address.format(state) || location.pathname);
+  const shown = address.format(state) || location.pathname;
+  if (isNew) history.pushState(null, "", shown);
+  else history.replaceState(null, "", shown);
   if (before.range !== state.range) refresh();
   else showChart();
   const isOther = ["span", "before", "program", "by"].some((key) => before[key] !== state[key]);
