@@ -18,7 +18,7 @@ const STEPS: &[Step] = &[
     // A minute of compiling on two cores, and 15 seconds of packing and trying.
     ("dist", dist::run, &["--check"]),
     // What they find in so short a time is what the last change broke.
-    ("fuzz", fuzz::run, &["--seconds", "15"]),
+    ("fuzz", fuzz::run, &["--seconds", "8"]),
     // The oldest supported kernel and the newest there is; all of them take ten minutes.
     ("vm", vm::run, &["--kernel", "5.10,newest"]),
 ];
