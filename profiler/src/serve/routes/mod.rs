@@ -1,5 +1,6 @@
 //! What is answered to which path.
 
+mod exposition;
 mod flame;
 mod health;
 mod index;
