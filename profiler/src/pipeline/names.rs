@@ -20,8 +20,8 @@ const UNUSED_FOR: u32 = 10;
 /// Windows after which names of a source are looked for anew: debug files may have come since.
 const GOOD_FOR: u32 = 240;
 
-/// Addresses whose names are remembered at most; with function, file and line each takes some 200 bytes.
-const MOST_NAMES: usize = 100_000;
+/// Bytes that remembered names may take: of Rust, an address has the long names of five inlined functions and more.
+const MOST_BYTES: usize = 32 << 20;
 
 /// The name of each frame, in their order. The addresses of one source are asked for together.
 pub(super) fn name_frames(
@@ -71,6 +71,18 @@ struct Remembrance {
     used: u32,
 }
 
+impl Remembrance {
+    /// About how many bytes it takes, with what the table needs besides.
+    fn bytes(&self) -> usize {
+        let functions = self.named.iter().flatten();
+        let functions = functions.map(|function| {
+            let texts = [&function.name, &function.system_name, &function.file];
+            size_of_val(function) + texts.map(String::len).iter().sum::<usize>()
+        });
+        2 * size_of::<Self>() + functions.sum::<usize>()
+    }
+}
+
 impl NameMemory {
     /// Remembers what lasts, for the windows to come.
     pub(crate) fn lasting() -> Self {
@@ -88,6 +100,15 @@ impl NameMemory {
     /// How many names it holds.
     pub(crate) fn len(&self) -> usize {
         self.sources.values().map(|source| source.names.len()).sum()
+    }
+
+    /// How many bytes they take.
+    fn bytes(&self) -> usize {
+        let names = self
+            .sources
+            .values()
+            .flat_map(|source| source.names.values());
+        names.map(Remembrance::bytes).sum()
     }
 
     /// The name of each frame, in their order.
@@ -129,7 +150,7 @@ impl NameMemory {
                 names[*position] = named;
             }
         }
-        self.forget(MOST_NAMES);
+        self.forget(MOST_BYTES);
         names
     }
 
@@ -170,7 +191,7 @@ impl NameMemory {
         self.forget_unused_for(UNUSED_FOR);
         let before = self.len();
         for unused_for in (0..UNUSED_FOR).rev() {
-            if self.len() <= most {
+            if self.bytes() <= most {
                 break;
             }
             self.forget_unused_for(unused_for);
@@ -328,26 +349,29 @@ mod tests {
     #[test]
     fn unused_names_go() {
         let mut memory = NameMemory::lasting();
-        window(&mut memory, 0..2, 100);
+        window(&mut memory, 0..2, usize::MAX);
         for _ in 0..2 * UNUSED_FOR {
             assert!(knows(&mut memory, 0));
-            window(&mut memory, 9..10, 100);
+            window(&mut memory, 9..10, usize::MAX);
         }
         assert!(knows(&mut memory, 0));
         assert!(!knows(&mut memory, 1));
         assert_eq!(memory.forgotten(), 0);
     }
 
-    /// There are never more than the most, the ones used longest ago go first, and that is counted.
+    /// They never take more than the most, the ones used longest ago go first, and that is counted.
     #[test]
     fn memory_is_bounded() {
         let mut memory = NameMemory::lasting();
-        window(&mut memory, 0..10, 15);
-        window(&mut memory, 10..20, 15);
+        window(&mut memory, 0..1, usize::MAX);
+        let one = memory.bytes();
+        let mut memory = NameMemory::lasting();
+        window(&mut memory, 0..10, 15 * one);
+        window(&mut memory, 10..20, 15 * one);
         assert_eq!((memory.len(), memory.forgotten()), (10, 10));
         assert!(!knows(&mut memory, 0));
         assert!(knows(&mut memory, 10));
-        window(&mut memory, 20..120, 15);
+        window(&mut memory, 20..120, 15 * one);
         assert_eq!((memory.len(), memory.forgotten()), (0, 120));
     }
 
@@ -355,13 +379,13 @@ mod tests {
     #[test]
     fn names_are_looked_for_anew() {
         let mut memory = NameMemory::lasting();
-        window(&mut memory, 0..1, 100);
+        window(&mut memory, 0..1, usize::MAX);
         for _ in 0..GOOD_FOR - 1 {
             assert!(knows(&mut memory, 0));
-            window(&mut memory, 1..1, 100);
+            window(&mut memory, 1..1, usize::MAX);
         }
         assert!(knows(&mut memory, 0));
-        window(&mut memory, 1..1, 100);
+        window(&mut memory, 1..1, usize::MAX);
         assert!(!knows(&mut memory, 0));
     }
 
@@ -369,7 +393,7 @@ mod tests {
     #[test]
     fn single_profiles_remember_nothing() {
         let mut memory = NameMemory::default();
-        window(&mut memory, 0..10, 100);
+        window(&mut memory, 0..10, usize::MAX);
         assert_eq!(memory.len(), 0);
     }
 }
