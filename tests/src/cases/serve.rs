@@ -1,6 +1,7 @@
 //! `profiler serve`: windows that adjoin, lose nothing and repeat nothing, whatever happens to the machine.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -237,13 +238,18 @@ fn cpus_come_and_go() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["--window", "1s", "-F", "199", "--labels", "pid,cpu"];
     let mut service = Service::start(folder.path(), &args);
-    let targets = [
-        Target::spinning("threads-fp"),
-        Target::spinning("threads-fp"),
-    ];
+    // A CPU that has just come may be given nothing to do for seconds, and one that goes takes the wish to be on it along.
+    let busy_there = || {
+        let program = fixture("spin-fp");
+        Target::spawn(
+            Path::new("/usr/bin/taskset"),
+            &["-c", "1", program.to_str().unwrap()],
+        )
+    };
     service.wait_for_windows(1);
     for _ in 0..2 {
         Cpu1::set(true).unwrap();
+        let _target = busy_there();
         service.wait_for("that have come: [1]");
         service.wait_for_windows(2);
         let all = windows(folder.path());
@@ -265,5 +271,5 @@ fn cpus_come_and_go() {
     service.signal(Signal::CONT);
     service.wait_for("CPUs that have gone: [1], that have come: [1]");
     service.stop();
-    drop((cpu, targets));
+    drop(cpu);
 }

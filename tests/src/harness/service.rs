@@ -73,7 +73,7 @@ impl Service {
 
     /// Starts it with these arguments. Unless they say where it listens, it does so on a port that nobody else has.
     pub(crate) fn spawn(dir: &Path, args: &[&str]) -> Self {
-        let is_told = args.contains(&"--listen") || args.contains(&"--config");
+        let is_told = args.contains(&"--listen");
         let listen: &[&str] = if is_told {
             &[]
         } else {
