@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::Phase;
-use super::routes::Routes;
+use super::routes::{self, Routes};
 use crate::output::http::{self, Access, HttpCounts, Limits, Listen, Server};
 use crate::output::push::{HOST_LABEL, PreparedPushers, PushTarget, Pushers};
 use crate::privileges;
@@ -113,6 +113,7 @@ impl Prepared {
                     listener,
                     access,
                     limits: Limits::default(),
+                    posted: routes::POSTED,
                     counts,
                 };
                 let routes = Arc::new(routes);

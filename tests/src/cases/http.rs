@@ -239,7 +239,7 @@ fn windows_one_by_one_and_merged() {
             .contains(&"spin-fp".into())
     );
 
-    let tree = client.json(&format!("/profiles/tree?comm=spin-fp&{until_then}"));
+    let tree = client.json(&format!("/profiles/tree?pid={pid}&{until_then}"));
     let names = tree["names"].as_array().unwrap();
     assert!(names.iter().any(|name| name == "main"), "{names:?}");
     assert_eq!(tree["nodes"][0][2], apart * (1_000_000_000 / 199));
@@ -280,9 +280,11 @@ fn who_may_connect() {
 
     let token = folder.path().join("token");
     fs::write(&token, "correct-horse-battery\n").unwrap();
-    let (service, client) = Service::listening(
+    let (mut service, client) = Service::listening(
         &folder.path().join("w"),
         &[
+            "--window",
+            "1s",
             "--listen",
             "0.0.0.0:0",
             "--token-file",
@@ -300,6 +302,26 @@ fn who_may_connect() {
         "http://any:correct-horse-battery@{}/debug/pprof/profile?pid={}&seconds=0.3",
         client.address, target.pid
     );
+    // Without names in the profile pprof asks for them, and has to live without.
+    fs::write(folder.path().join("target.py"), "while True: pass\n").unwrap();
+    let mut python = std::process::Command::new("/usr/bin/python3")
+        .arg(folder.path().join("target.py"))
+        .spawn()
+        .unwrap();
+    service.wait_for_windows(2);
+    let address = client.address;
+    for pprof in Pprof::all().unwrap() {
+        for path in [
+            format!("debug/pprof/profile?pid={}&seconds=0.3", python.id()),
+            "profiles/merge?from=-15m".to_owned(),
+        ] {
+            let url = format!("http://any:correct-horse-battery@{address}/{path}");
+            let top = pprof.top(&[], &[Path::new(&url)]).unwrap();
+            assert!(top.stdout.contains("flat%"), "{}", top.stdout);
+        }
+    }
+    python.kill().unwrap();
+    python.wait().unwrap();
     let top = Pprof::current_go()
         .unwrap()
         .top(&[], &[Path::new(&url)])

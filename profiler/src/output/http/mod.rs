@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -47,6 +47,8 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// Bytes of the path with the query.
     pub(crate) uri_bytes: usize,
+    /// Bytes behind the head that are read; they are of no use.
+    pub(crate) body_bytes: usize,
     /// How long a client may take no byte of an answer.
     pub(crate) stalled: Duration,
 }
@@ -58,6 +60,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             head_bytes: 16 << 10,
             uri_bytes: 4 << 10,
+            body_bytes: 16 << 20,
             stalled: Duration::from_secs(20),
         }
     }
@@ -114,6 +117,8 @@ pub(crate) struct Server {
     pub(crate) access: Access,
     /// What clients may take.
     pub(crate) limits: Limits,
+    /// Paths to which programs may POST as well; what they send is read and of no use.
+    pub(crate) posted: &'static [&'static str],
     /// What has been answered.
     pub(crate) counts: Arc<HttpCounts>,
 }
@@ -136,6 +141,7 @@ impl Server {
             listener,
             access,
             limits,
+            posted,
             counts,
         } = self;
         listener.set_nonblocking(true)?;
@@ -144,6 +150,7 @@ impl Server {
         let gate = Arc::new(Gate {
             access,
             limits,
+            posted,
             counts,
             routes,
         });
@@ -184,6 +191,7 @@ impl Server {
 struct Gate<F> {
     access: Access,
     limits: Limits,
+    posted: &'static [&'static str],
     counts: Arc<HttpCounts>,
     routes: F,
 }
@@ -226,10 +234,15 @@ where
 
     async fn answer(
         this: Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let answer = match this.check(&request) {
-            Ok(asked) => (this.routes)(asked).await,
+            Ok(asked) => {
+                // A client that still sends would not see the answer.
+                let read = drain(request.body_mut(), this.limits.body_bytes);
+                let _ = tokio::time::timeout(this.limits.stalled, read).await;
+                (this.routes)(asked).await
+            }
             Err(refusal) => *refusal,
         };
         this.counts.answered(answer.status());
@@ -239,7 +252,9 @@ where
     }
 
     fn check(&self, request: &Request<Incoming>) -> Result<Asked, Box<Answer>> {
-        if !matches!(*request.method(), http::Method::GET | http::Method::HEAD) {
+        let is_posted =
+            request.method() == http::Method::POST && self.posted.contains(&request.uri().path());
+        if !is_posted && !matches!(*request.method(), http::Method::GET | http::Method::HEAD) {
             let mut refusal = refuse(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "nothing can be changed here; ask with GET",
@@ -263,5 +278,17 @@ where
             query: uri.query().unwrap_or_default().to_owned(),
             host,
         })
+    }
+}
+
+/// Reads what a client sends behind the head of its request, up to so much.
+async fn drain(body: &mut Incoming, most: usize) {
+    let mut left = most;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        left = left.saturating_sub(bytes);
+        if left == 0 {
+            return;
+        }
     }
 }

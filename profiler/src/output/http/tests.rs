@@ -45,6 +45,7 @@ fn start(limits: Limits) -> Running {
         listener,
         access: Access::new(address, None).unwrap(),
         limits,
+        posted: &["/symbol"],
         counts: Arc::clone(&counts),
     };
     let (let_go, may_go) = watch::channel(false);
@@ -160,6 +161,11 @@ fn answers_and_refusals() {
         (get("http://localhost/a"), "200", "/a?"),
         ("GET / HTTP/1.0\r\n\r\n".to_owned(), "200", "/?"),
         (get("/").replace("GET", "POST"), "405", "ask with GET"),
+        (
+            "POST /symbol HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 5\r\n\r\n0x1+2".to_owned(),
+            "200",
+            "/symbol?",
+        ),
         (get("/").replace("GET", "BREW"), "405", "ask with GET"),
         (
             get("/").replace("localhost", "evil.example"),
