@@ -5,15 +5,12 @@
 use std::collections::HashMap;
 
 use super::decode::decode;
-use super::{Corrections, Filter, Merge, MergeError, Profile, proto};
-
-/// Keys and values of the labels of a sample, as indices of strings.
-type LabelTexts = Vec<(i64, i64)>;
+use super::{Filter, Merge, MergeError, proto};
 
 /// The profile in `gzip` with the labels that `keep` returns: it gets the key and the value of each that is a text.
 /// Numbers are left out. Samples that become equal are added up.
 ///
-/// A merge of it alone leaves out what nothing refers to any more.
+/// A merge of it alone does that, and leaves out what nothing refers to any more.
 pub(crate) fn relabel(
     gzip: &[u8],
     keep: impl Fn(&str, &str) -> Option<String>,
@@ -21,9 +18,7 @@ pub(crate) fn relabel(
     let mut message = decode(gzip)?;
     let mut strings = std::mem::take(&mut message.string_table);
     let mut renamed: HashMap<(i64, i64), Option<proto::Label>> = HashMap::new();
-    let mut positions: HashMap<(Vec<u64>, LabelTexts), usize> = HashMap::new();
-    let mut kept: Vec<proto::Sample> = Vec::new();
-    for mut sample in message.sample {
+    for sample in &mut message.sample {
         let mut labels = Vec::new();
         for label in sample.label.iter().filter(|label| label.str != 0) {
             let key = (label.key, label.str);
@@ -32,24 +27,11 @@ pub(crate) fn relabel(
                 .or_insert_with(|| rename(label, &mut strings, &keep));
             labels.extend(*renamed);
         }
-        let identity = labels.iter().map(|label| (label.key, label.str)).collect();
         sample.label = labels;
-        let key = (sample.location_id.clone(), identity);
-        let position = *positions.entry(key).or_insert(kept.len());
-        match kept.get_mut(position) {
-            Some(equal) => {
-                for (sum, value) in equal.value.iter_mut().zip(sample.value) {
-                    *sum = sum.saturating_add(value);
-                }
-            }
-            None => kept.push(sample),
-        }
     }
-    message.sample = kept;
     message.string_table = strings;
-    let relabelled = Profile::new(message, Corrections::default()).to_gzip();
     let mut merge = Merge::new(Filter::default());
-    merge.add(&relabelled)?;
+    merge.add_message(&message)?;
     Ok(merge.finish())
 }
 

@@ -95,13 +95,12 @@ impl Merge {
         if self.size() > LARGEST {
             return Err(MergeError::TooLarge);
         }
-        let message = decode(gzipped)?;
-        header::check(&message)?;
-        self.take(&message)
+        self.add_message(&decode(gzipped)?)
     }
 
-    /// Adds a profile in which every reference leads somewhere.
-    fn take(&mut self, message: &proto::Profile) -> Result<(), MergeError> {
+    /// Adds a profile that has been decoded.
+    pub(super) fn add_message(&mut self, message: &proto::Profile) -> Result<(), MergeError> {
+        header::check(message)?;
         let mut source = Source::new(message);
         match &mut self.header {
             Some(header) => header.add(message)?,

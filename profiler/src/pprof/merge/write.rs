@@ -50,7 +50,7 @@ impl Merge {
             // Merged once more, as pprof does it, it loses what only those samples had.
             let mut again = Self::new(Filter::default());
             again
-                .take(&message)
+                .add_message(&message)
                 .expect("there is nothing before it that it could contradict");
             return again.into_message();
         }
