@@ -30,6 +30,7 @@ mod pipeline;
 pub mod pprof;
 mod privileges;
 pub mod process;
+mod resident;
 mod sampler;
 pub mod scan;
 pub mod serve;

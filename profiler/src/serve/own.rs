@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::resident::Resident;
+
 /// What it has used, and has.
 pub(super) struct Usage {
     /// CPU time since the start.
@@ -17,12 +19,11 @@ pub(super) struct Usage {
 /// As of now. What the system does not say is left out.
 pub(super) fn usage() -> Usage {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    let resident = Resident::new().bytes();
     let open_files = std::fs::read_dir("/proc/self/fd").ok();
     Usage {
         cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
-        resident_bytes: pages.map(|pages| pages * rustix::param::page_size() as u64),
+        resident_bytes: Some(resident).filter(|bytes| *bytes > 0),
         // The one that reads the directory is among them.
         open_files: open_files.map(|entries| (entries.count() as u64).saturating_sub(1)),
     }

@@ -8,7 +8,6 @@ mod debug_files;
 mod elf;
 mod guard;
 mod kernel;
-mod memory;
 mod names;
 mod perf_map;
 #[cfg(test)]

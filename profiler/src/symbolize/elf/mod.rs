@@ -31,11 +31,11 @@ use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 
 use super::contents::Contents;
 use super::debug_files;
-use super::memory::Resident;
 use super::names::Demangler;
 use super::{Detail, Function, Miss, Named, Options, guard};
 use crate::addr::ElfAddr;
 use crate::binary::Binary;
+use crate::resident::Resident;
 use answers::{adopt_linker_name, functions, is_complete, is_plausible};
 use dynamic::Exported;
 use layers::{Layer, layers};

@@ -1,17 +1,17 @@
-//! How much memory this process uses, to know when to let go of what can be read again.
+//! How much memory this process uses: to know when to let go of what can be read again, and to tell.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 /// Watches the resident memory of this process.
 #[derive(Debug)]
-pub(super) struct Resident {
+pub(crate) struct Resident {
     statm: Option<File>,
     page_size: u64,
 }
 
 impl Resident {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             // Without procfs there is no limit, as if nothing ever was resident.
             statm: File::open("/proc/self/statm").ok(),
@@ -20,7 +20,7 @@ impl Resident {
     }
 
     /// Bytes that are resident now, mapped pages of files included; second field of statm (proc_pid_statm(5)).
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let mut text = [0; 128];
         self.statm
             .as_ref()
