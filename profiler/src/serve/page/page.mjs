@@ -61,18 +61,24 @@ async function trying(work) {
   }
 }
 
-/** Another state: it goes into the address, and is shown. */
+/** Another state, which goes into the address; what somebody types letter by letter takes the place of what was there. */
 function setState(parts, { isNew = true } = {}) {
-  const before = state;
-  state = { ...state, ...parts };
-  const shown = address.format(state) || location.pathname;
+  const next = { ...state, ...parts };
+  const shown = address.format(next) || location.pathname;
   if (isNew) history.pushState(null, "", shown);
   else history.replaceState(null, "", shown);
-  if (before.range !== state.range) refresh();
+  adopt(next);
+}
+
+/** Shows another state: only what differs is asked for again. */
+function adopt(next) {
+  const before = state;
+  state = next;
+  const differs = (key) => JSON.stringify(before[key]) !== JSON.stringify(state[key]);
+  if (differs("range")) refresh();
   else showChart();
-  const isOther = ["span", "before", "program", "by"].some((key) => before[key] !== state[key]);
-  if (isOther) loadTree();
-  if (before.search !== state.search) showSearch();
+  if (["span", "before", "program", "by"].some(differs)) loadTree();
+  if (differs("search")) showSearch();
   showChoices();
 }
 
@@ -265,14 +271,7 @@ $("command").addEventListener("click", async ({ target }) => {
     $("frame").textContent = command;
   }
 });
-addEventListener("popstate", () => {
-  const before = state;
-  state = address.parse(location.hash);
-  showChoices();
-  if (before.range !== state.range) refresh();
-  showChart();
-  loadTree();
-});
+addEventListener("popstate", () => adopt(address.parse(location.hash)));
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && isComparing) {
     isComparing = false;
