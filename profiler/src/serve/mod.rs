@@ -21,6 +21,7 @@ use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -60,6 +61,18 @@ impl Phase {
         // An error means that the service is gone, too.
         let _ = follow.wait_for(|now| *now >= phase).await;
     }
+}
+
+/// Waits for the end of a thread, for `patience` at most, and tells whether it has come.
+fn ended_within(thread: &JoinHandle<()>, patience: Duration) -> bool {
+    let end = Instant::now() + patience;
+    while !thread.is_finished() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// What can be changed while it runs.

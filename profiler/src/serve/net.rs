@@ -4,14 +4,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::Phase;
 use super::routes::{self, Routes};
+use super::{Phase, ended_within};
 use crate::output::http::{self, Access, HttpCounts, Limits, Listen, Server};
 use crate::output::push::{HOST_LABEL, PreparedPushers, PushTarget, Pushers};
 use crate::privileges;
@@ -96,7 +96,7 @@ impl Prepared {
         Ok(Net { thread })
     }
 
-    fn run(self, routes: Routes, mut phase: watch::Receiver<Phase>) {
+    fn run(self, routes: Routes, phase: watch::Receiver<Phase>) {
         if let Err(error) = privileges::drop_to_talk() {
             log::warn!("the thread that talks to others keeps its capabilities: {error}");
         }
@@ -122,8 +122,7 @@ impl Prepared {
                     log::error!("nobody is answered any more: {error}; start the profiler again");
                 }
             }
-            // An error means that the service is gone, too.
-            let _ = phase.wait_for(|phase| *phase >= Phase::Ended).await;
+            Phase::reached(phase, Phase::Ended).await;
             pushers.drain(LAST_PUSHES).await;
         });
         runtime.shutdown_timeout(Duration::ZERO);
@@ -133,11 +132,7 @@ impl Prepared {
 impl Net {
     /// Waits until it has ended, which it does by itself soon after the service has.
     pub(super) fn finish(self) {
-        let end = Instant::now() + PATIENCE + LAST_PUSHES + PATIENCE;
-        while !self.thread.is_finished() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        if !self.thread.is_finished() {
+        if !ended_within(&self.thread, PATIENCE + LAST_PUSHES + PATIENCE) {
             log::debug!("some clients were not waited for");
         }
     }

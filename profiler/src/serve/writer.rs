@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::ended_within;
 use super::status::Status;
 use crate::output::Window;
 use crate::output::push::Pushers;
@@ -92,14 +93,7 @@ impl Writer {
     /// Has what waits written, for `patience` at most; tells whether all of it was.
     pub(super) fn finish(self, patience: Duration) -> bool {
         drop(self.windows);
-        let end = Instant::now() + patience;
-        while !self.thread.is_finished() {
-            if Instant::now() > end {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.thread.join().is_ok()
+        ended_within(&self.thread, patience) && self.thread.join().is_ok()
     }
 }
 

@@ -64,8 +64,8 @@ impl Access {
     pub(crate) fn new(address: SocketAddr, file: Option<&Path>) -> Result<Self, TokenError> {
         match file {
             Some(file) => Token::read(file).map(Self::Token),
-            None if super::Listen::On(address).is_open() => Err(TokenError::Missing(address)),
-            None => Ok(Self::Here(address)),
+            None if is_loopback(address.ip()) => Ok(Self::Here(address)),
+            None => Err(TokenError::Missing(address)),
         }
     }
 
@@ -111,9 +111,14 @@ fn is_here(host: &Authority, address: SocketAddr) -> bool {
         .and_then(|name| name.strip_suffix(']'))
         .unwrap_or(name);
     match name.parse::<IpAddr>() {
-        Ok(ip) => ip.to_canonical().is_loopback() || ip == address.ip(),
+        Ok(ip) => is_loopback(ip) || ip == address.ip(),
         Err(_) => name.eq_ignore_ascii_case("localhost"),
     }
+}
+
+/// Whether only this machine can be reached by it.
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
 }
 
 fn ask_for_token() -> Answer {

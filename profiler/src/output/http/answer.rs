@@ -39,10 +39,9 @@ pub(crate) fn profile(file_name: &str, gzipped: impl Into<Bytes>) -> Answer {
     let mut answer = of_type("application/octet-stream", gzipped.into());
     let plain: String = file_name
         .chars()
-        .map(|c| match c {
-            '"' | '\\' => '_',
-            c if c.is_ascii_graphic() => c,
-            _ => '_',
+        .map(|c| {
+            let is_plain = c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+            if is_plain { c } else { '_' }
         })
         .collect();
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{plain}\""))

@@ -18,14 +18,6 @@ impl Listen {
     /// The port that Go's programs have in their examples, for this machine only.
     pub(crate) const DEFAULT: Self =
         Self::On(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6060));
-
-    /// Whether others than this machine can connect.
-    pub(crate) fn is_open(self) -> bool {
-        match self {
-            Self::Nowhere => false,
-            Self::On(address) => !address.ip().to_canonical().is_loopback(),
-        }
-    }
 }
 
 impl FromStr for Listen {
@@ -61,8 +53,8 @@ impl fmt::Display for Listen {
 pub(crate) enum ListenError {
     /// Somebody else does.
     #[error(
-        "somebody listens on {0} already; look who: sudo ss -ltnp 'sport = :{port}', or take another port: --listen {ip}:{next}",
-        ip = display_ip(.0), port = .0.port(), next = .0.port().wrapping_add(1)
+        "somebody listens on {0} already; look who: sudo ss -ltnp 'sport = :{port}', or take another port: --listen {next}",
+        port = .0.port(), next = SocketAddr::new(.0.ip(), .0.port().wrapping_add(1))
     )]
     Taken(SocketAddr),
     /// Nobody does.
@@ -75,13 +67,6 @@ pub(crate) enum ListenError {
         /// What the system said.
         cause: io::Error,
     },
-}
-
-fn display_ip(address: &SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
-    }
 }
 
 /// Opens the socket. Port 0 is any that is free.

@@ -15,9 +15,6 @@ use crate::serve::query::Query;
 /// How many windows of those that were asked for could not be read.
 const SKIPPED: HeaderName = HeaderName::from_static("x-profiler-skipped-windows");
 
-/// The keys by which samples are chosen.
-pub(super) const FILTER_KEYS: [&str; 3] = ["pid", "comm", "cgroup"];
-
 /// Which samples are wanted.
 pub(super) fn filter(query: &Query) -> Result<Filter, Refusal> {
     Ok(Filter {
@@ -77,23 +74,13 @@ impl Routes {
     ) -> Result<T, Refusal> {
         let permit = Arc::clone(&self.reading).acquire_owned().await;
         let store = Arc::clone(&self.store);
-        let (waits, made) = oneshot::channel();
+        // Its other end goes with this future, when the client has gone.
+        let (wanted, _waits) = oneshot::channel::<()>();
         let thread = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let result = make(&store, &|| !waits.is_closed());
-            // Nobody waits when the client has gone.
-            let _ = waits.send(result);
+            make(&store, &|| !wanted.is_closed())
         });
-        match made.await {
-            Ok(result) => Ok(result),
-            Err(_) => match thread.await {
-                Err(error) => Err(error.into()),
-                Ok(()) => Err(Refusal::Because(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the answer was not made; ask again".to_owned(),
-                )),
-            },
-        }
+        Ok(thread.await?)
     }
 
     /// The merged profile.
@@ -101,6 +88,7 @@ impl Routes {
         let query = Query::parse(&asked.query, &["from", "to", "pid", "comm", "cgroup"])?;
         let span = Span::of(&query, "from", "to", SystemTime::now())?;
         let filter = filter(&query)?;
+        let is_chosen = !filter.is_empty();
         let windows = self.store.list(span.from, span.to);
         if windows.is_empty() {
             return Err(self.no_windows());
@@ -114,7 +102,7 @@ impl Routes {
             .await?;
         let (windows, skipped, is_empty, profile) = read?;
         // Of an idle machine nothing is the right answer; of one program it is most likely mistyped.
-        if is_empty && FILTER_KEYS.iter().any(|key| query.text(key).is_some()) {
+        if is_empty && is_chosen {
             return Err(Refusal::Because(
                 StatusCode::NOT_FOUND,
                 format!(

@@ -253,7 +253,6 @@ fn pushed(counts: &[PushCounts], to: &mut Exposition) {
     if counts.is_empty() {
         return;
     }
-    let labels = |count: &PushCounts| (count.target.clone(), count.receiver.name());
     let name = "profiler_push_windows_total";
     to.family(
         Kind::Counter,
@@ -261,19 +260,14 @@ fn pushed(counts: &[PushCounts], to: &mut Exposition) {
         "Windows that were offered to a receiver, by what has become of them.",
     );
     for count in counts {
-        let (target, receiver) = labels(count);
         let ends = count.dropped.by_reason();
         for (end, number) in [("sent", count.sent)].into_iter().chain(ends) {
-            let labels = [
-                ("target", target.as_str()),
-                ("receiver", receiver),
-                ("end", end),
-            ];
-            to.sample(name, &labels, number);
+            let [target, receiver] = of_target(count);
+            to.sample(name, &[target, receiver, ("end", end)], number);
         }
     }
     type Number = fn(&PushCounts) -> u64;
-    let numbers: [(Kind, &str, &str, Number); 4] = [
+    let numbers: [(Kind, &str, &str, Number); 5] = [
         (
             Kind::Counter,
             "profiler_push_offered_total",
@@ -298,22 +292,27 @@ fn pushed(counts: &[PushCounts], to: &mut Exposition) {
             "Bytes of windows that wait for a receiver.",
             |count| count.queued_bytes,
         ),
+        (
+            Kind::Gauge,
+            "profiler_push_queued_windows",
+            "Windows that wait for a receiver.",
+            |count| count.queued,
+        ),
     ];
     for (kind, name, help, number) in numbers {
         to.family(kind, name, help);
         for count in counts {
-            let (target, receiver) = labels(count);
-            let labels = [("target", target.as_str()), ("receiver", receiver)];
-            to.sample(name, &labels, number(count));
+            to.sample(name, &of_target(count), number(count));
         }
     }
-    let queued = "profiler_push_queued_windows";
-    to.family(Kind::Gauge, queued, "Windows that wait for a receiver.");
-    for count in counts {
-        let (target, receiver) = labels(count);
-        let labels = [("target", target.as_str()), ("receiver", receiver)];
-        to.sample(queued, &labels, count.queued);
-    }
+}
+
+/// The labels of what is told of a target.
+fn of_target(count: &PushCounts) -> [(&str, &str); 2] {
+    [
+        ("target", &count.target),
+        ("receiver", count.receiver.name()),
+    ]
 }
 
 /// What the profiler itself uses, by the names that Prometheus has for that of every process.
