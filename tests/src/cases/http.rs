@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::check::{CheckedProfile, check_profile};
-use crate::harness::{Client, Service, Target, alone, shared, windows};
+use crate::harness::{Client, Service, Target, alone, count_of, number_before, shared, windows};
 use crate::pprof_tools::Pprof;
 use crate::pprof_tools::canonical::check_merged;
 
@@ -16,15 +16,6 @@ const HANGS: Duration = Duration::from_secs(30);
 
 fn checked(gzipped: &[u8]) -> CheckedProfile {
     check_profile(gzipped).unwrap_or_else(|violations| panic!("{violations:?}"))
-}
-
-/// How many samples each value of a label has.
-fn count_of(profile: &CheckedProfile, label: &str, value: &str) -> i64 {
-    let samples = profile.samples();
-    let samples = samples
-        .iter()
-        .filter(|sample| sample.labels.get(label).is_some_and(|text| text == value));
-    samples.map(|sample| sample.count).sum()
 }
 
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -84,10 +75,7 @@ fn any_process_at_any_time() {
         .filter(|window| !window.name.starts_with("fetched"))
         .map(|window| window.profile.total_count())
         .sum();
-    let tried: i64 = said
-        .split_once(" samples tried, 0 lost;")
-        .and_then(|(before, _)| before.rsplit(' ').next()?.parse().ok())
-        .unwrap_or_else(|| panic!("{said}"));
+    let tried = number_before(&said, " samples tried, 0 lost;");
     assert_eq!(sum, tried, "{said}");
 }
 

@@ -7,24 +7,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::harness::{
-    Service, Target, WindowFile, alone, copy_program, fixture, shared, skip, windows,
+    Service, Target, WindowFile, alone, copy_program, count_of, fixture, number_before, shared,
+    skip, windows,
 };
-
-/// The number in front of these words.
-fn number_before(text: &str, words: &str) -> i64 {
-    let (before, _) = text
-        .split_once(words)
-        .unwrap_or_else(|| panic!("no {words:?} in {text}"));
-    let number = before.rsplit([' ', '\n']).next().unwrap();
-    number.parse().unwrap_or_else(|_| panic!("{text}"))
-}
-
-fn count_of(window: &WindowFile, pid: u32) -> i64 {
-    let samples = window.profile.samples();
-    let pid = pid.to_string();
-    let of_pid = samples.iter().filter(|sample| sample.labels["pid"] == pid);
-    of_pid.map(|sample| sample.count).sum()
-}
 
 /// What the kernel side tried is in the windows together, each sample once, but for what was lost and told. Windows adjoin
 /// to the nanosecond, and each is valid by itself.
@@ -70,7 +55,7 @@ fn names_stay_when_file_and_process_go() {
     let said = service.stop();
     let with: Vec<WindowFile> = windows(&dir)
         .into_iter()
-        .filter(|window| count_of(window, pid) > 0)
+        .filter(|window| count_of(&window.profile, "pid", &pid.to_string()) > 0)
         .collect();
     assert!(with.len() >= 3, "{said}");
     for window in &with {
@@ -119,8 +104,9 @@ fn split_by_program() {
         .partition(|window| window.name.contains("-threads-fp"));
     assert!(!own.is_empty());
     assert!(!other.is_empty());
-    assert!(own.iter().all(|window| count_of(window, target.pid) > 0));
-    assert!(other.iter().all(|window| count_of(window, target.pid) == 0));
+    let count = |window: &WindowFile| count_of(&window.profile, "pid", &target.pid.to_string());
+    assert!(own.iter().all(|window| count(window) > 0));
+    assert!(other.iter().all(|window| count(window) == 0));
 }
 
 /// Killed in the middle of a window, and started again: it finds what there is, leaves nothing unfinished, and goes on.

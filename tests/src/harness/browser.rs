@@ -10,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::http::agent;
+
 /// What has not happened after this time never will.
 const HANGS: Duration = Duration::from_secs(30);
 
@@ -187,7 +189,7 @@ impl Browser {
 
     fn post(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}{path}", self.session);
-        let request = agent()
+        let request = agent(HANGS)
             .post(&url)
             .header("content-type", "application/json");
         value(&url, request.send(body.to_string().as_bytes()))
@@ -195,16 +197,8 @@ impl Browser {
 
     fn get(&self, path: &str) -> Value {
         let url = format!("{}{path}", self.session);
-        value(&url, agent().get(&url).call())
+        value(&url, agent(HANGS).get(&url).call())
     }
-}
-
-fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(HANGS))
-        .build();
-    config.into()
 }
 
 fn value(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Value {
@@ -222,7 +216,7 @@ fn value(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error
 impl Drop for Browser {
     fn drop(&mut self) {
         // Ends the browser, too; the driver alone would leave it behind.
-        let _ = agent().delete(&self.session).call();
+        let _ = agent(HANGS).delete(&self.session).call();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

@@ -47,11 +47,7 @@ impl Client {
 
     /// Asks with these headers, whatever the answer is.
     pub(crate) fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(HANGS))
-            .build();
-        let mut request = ureq::Agent::from(config).get(self.url(path));
+        let mut request = agent(HANGS).get(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -93,4 +89,13 @@ impl Client {
         stream.set_read_timeout(Some(HANGS)).unwrap();
         stream
     }
+}
+
+/// What asks, and waits so long; an answer that is a refusal is an answer.
+pub(super) fn agent(patience: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(patience))
+        .build();
+    config.into()
 }

@@ -47,6 +47,24 @@ pub(crate) fn windows(dir: &Path) -> Vec<WindowFile> {
     files.collect()
 }
 
+/// The number in front of these words.
+pub(crate) fn number_before(text: &str, words: &str) -> i64 {
+    let (before, _) = text
+        .split_once(words)
+        .unwrap_or_else(|| panic!("no {words:?} in {text}"));
+    let number = before.rsplit([' ', '\n']).next().unwrap();
+    number.parse().unwrap_or_else(|_| panic!("{text}"))
+}
+
+/// How many samples a profile has with this value of a label.
+pub(crate) fn count_of(profile: &CheckedProfile, label: &str, value: &str) -> i64 {
+    let samples = profile.samples();
+    let samples = samples
+        .iter()
+        .filter(|sample| sample.labels.get(label).is_some_and(|text| text == value));
+    samples.map(|sample| sample.count).sum()
+}
+
 /// A running service; killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Service {

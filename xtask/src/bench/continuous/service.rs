@@ -101,7 +101,7 @@ impl Service {
             window_kib: bytes.map(|meta| meta.len() as f64 / 1024.0),
             samples,
             mib: Some(self.mib()?),
-            bpf_mib: Some(bpf_memory_kib(&self.running) as f64 / 1024.0),
+            bpf_mib: Some(self.bpf_mib()),
             ..Spent::default()
         })
     }
