@@ -1,4 +1,5 @@
-//! The thread that talks to others: it answers over HTTP, and pushes windows. It has given up every right that it does not need for that.
+//! The thread that talks to others: it answers over HTTP, and pushes windows. It has given up every right that it does not
+//! need for that.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
