@@ -82,7 +82,8 @@ struct Choices {
     token_file: Option<PathBuf>,
 
     /// Push each window there, too: pyroscope=URL, otlp=URL (gRPC) or parca=URL, and behind commas what is needed there:
-    /// token-file=FILE, password-file=FILE (with USER:PASSWORD), ca-file=FILE, header=NAME:VALUE; can be repeated
+    /// token-file=FILE, password-file=FILE (with USER:PASSWORD), ca-file=FILE, header=NAME:VALUE (--print-config shows it);
+    /// can be repeated
     #[arg(long, value_name = "RECEIVER=URL[,KEY=VALUE]…")]
     push: Option<Vec<Push>>,
 

@@ -42,6 +42,11 @@ impl Backoff {
         self.tries = 0;
     }
 
+    /// A pause for what people have to put right: no shorter than half the longest, as nothing is in a hurry.
+    pub(super) fn long(&self) -> Duration {
+        self.pauses.longest.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
     /// The next pause, of `asked` at least.
     ///
     /// By chance between nothing and the bound, which doubles ("full jitter"): when a receiver comes back, the
@@ -83,6 +88,10 @@ mod tests {
         assert!(seen.len() > 50, "{} different pauses", seen.len());
         backoff.reset();
         assert!(backoff.next(None) <= Duration::from_secs(1));
+        for _ in 0..100 {
+            let pause = backoff.long();
+            assert!(pause >= PAUSES.longest / 2 && pause <= PAUSES.longest);
+        }
     }
 
     /// What the receiver asks for is waited, and no more than the longest of that.

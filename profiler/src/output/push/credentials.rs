@@ -44,12 +44,12 @@ enum Kind {
 }
 
 /// The header `authorization`, as the file has it now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Credentials {
     source: Option<(Kind, PathBuf)>,
     header: Option<HeaderValue>,
-    /// What must not be shown.
-    secret: String,
+    /// What must not be shown: what is sent, and what it was made of.
+    secrets: Vec<String>,
     stamp: Option<Stamp>,
 }
 
@@ -84,39 +84,44 @@ impl Credentials {
         let mut credentials = Self {
             source,
             header: None,
-            secret: String::new(),
+            secrets: Vec::new(),
             stamp: None,
         };
         credentials.read()?;
         Ok(credentials)
     }
 
+    /// Whether there is a file to look at.
+    pub(super) fn are_in_a_file(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// What to send, if anything.
-    ///
-    /// A file that has changed is read again; while it cannot be read, what it had before is sent.
-    pub(super) fn header(&mut self) -> Option<HeaderValue> {
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        self.header.clone()
+    }
+
+    /// Reads a file that has changed again. While it cannot be read, what it had before stays. Waits for the disk.
+    pub(super) fn refresh(&mut self) {
         if let Some((_, path)) = &self.source
             && Stamp::of(path).ok() != self.stamp
             && let Err(cause) = self.read()
         {
             log::debug!("{cause}");
         }
-        self.header.clone()
     }
 
-    /// Reads the file again, whatever it looks like, and says whether that gave other credentials.
-    pub(super) fn reread(&mut self) -> Result<bool, CredentialsError> {
-        let before = self.header.clone();
-        self.read()?;
-        Ok(self.header != before)
+    /// Reads the file again, whatever it looks like. Waits for the disk.
+    pub(super) fn reread(&mut self) {
+        if let Err(cause) = self.read() {
+            log::debug!("{cause}");
+        }
     }
 
     /// `message` without what is secret, in case that the receiver repeats what it was sent.
     pub(super) fn redact(&self, message: &str) -> String {
-        if self.secret.is_empty() {
-            return message.to_owned();
-        }
-        message.replace(&self.secret, "…")
+        let secrets = self.secrets.iter();
+        secrets.fold(message.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
     fn read(&mut self) -> Result<(), CredentialsError> {
@@ -146,7 +151,14 @@ impl Credentials {
             HeaderValue::from_str(&format!("{scheme} {secret}")).map_err(|_| wrong())?;
         header.set_sensitive(true);
         self.header = Some(header);
-        self.secret = secret;
+        self.secrets = vec![secret];
+        if *kind == Kind::Password {
+            self.secrets.push(text.to_owned());
+            let password = text.split_once(':').map_or("", |(_, password)| password);
+            // Nothing is no secret, and is everywhere.
+            self.secrets
+                .extend((!password.is_empty()).then(|| password.to_owned()));
+        }
         self.stamp = Some(stamp);
         Ok(())
     }
@@ -174,16 +186,20 @@ mod tests {
             (Kind::Password, "me:secret\n", "Basic bWU6c2VjcmV0"),
         ] {
             fs::write(file.path(), text).unwrap();
-            let mut credentials = Credentials::of(&target(file.path(), kind)).unwrap();
+            let credentials = Credentials::of(&target(file.path(), kind)).unwrap();
             assert_eq!(credentials.header().unwrap(), wanted);
             let secret = wanted.split(' ').next_back().unwrap();
             assert!(!format!("{:?}", credentials.header()).contains(secret));
             assert_eq!(credentials.redact(&format!("no {secret}!")), "no …!");
+            let typed = text.trim();
+            assert_eq!(credentials.redact(&format!("no {typed}!")), "no …!");
+            let password = typed.rsplit(':').next().unwrap();
+            assert_eq!(credentials.redact(&format!("no {password}!")), "no …!");
         }
         let none: PushTarget = "otlp=http://host".parse().unwrap();
-        let mut none = Credentials::of(&none).unwrap();
+        let none = Credentials::of(&none).unwrap();
         assert_eq!(none.header(), None);
-        assert!(!none.reread().unwrap());
+        assert!(!none.are_in_a_file());
         assert_eq!(none.redact("as it is"), "as it is");
     }
 
@@ -221,13 +237,14 @@ mod tests {
         let mut credentials = Credentials::of(&target(&path, Kind::Token)).unwrap();
         fs::write(directory.path().join("new"), "two").unwrap();
         fs::rename(directory.path().join("new"), &path).unwrap();
+        credentials.refresh();
         assert_eq!(credentials.header().unwrap(), "Bearer two");
-        assert!(!credentials.reread().unwrap());
         fs::remove_file(&path).unwrap();
+        credentials.refresh();
+        credentials.reread();
         assert_eq!(credentials.header().unwrap(), "Bearer two");
-        assert!(credentials.reread().is_err());
         fs::write(&path, "three").unwrap();
-        assert!(credentials.reread().unwrap());
+        credentials.reread();
         assert_eq!(credentials.header().unwrap(), "Bearer three");
     }
 }

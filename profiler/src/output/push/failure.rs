@@ -1,7 +1,8 @@
 //! What an answer means for the window that was sent: try again, give up, or say who we are once more.
 //!
-//! The rules are those of the OTLP specification for gRPC ("Failures") and of HTTP's status codes; waiting is left to
-//! [`super::worker`].
+//! The rules are those of the OTLP specification for gRPC ("Failures") and of HTTP's status codes, but for answers that
+//! are not about the window: wrong credentials and wrong URLs are put right by somebody while the profiler runs, and
+//! dropping would lose what came before. Waiting is left to [`super::worker`].
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
@@ -30,8 +31,10 @@ pub(super) enum Verdict {
     NoAnswer,
     /// An answer that neither takes the window nor says why not: some tries, then it is given up.
     Unclear,
-    /// We are not who we should be.
+    /// We are not who we should be; new credentials may be there already.
     Unauthorized,
+    /// It is not about this window: the URL, the rights or the receiver have to be put right by somebody.
+    Misconfigured,
     /// This window will never be taken.
     Refused,
 }
@@ -44,9 +47,9 @@ impl Failure {
         }
     }
 
-    pub(super) fn unclear(why: impl Into<String>) -> Self {
+    pub(super) fn misconfigured(why: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Unclear,
+            verdict: Verdict::Misconfigured,
             why: one_line(&why.into()),
         }
     }
@@ -60,13 +63,14 @@ impl Failure {
     pub(super) fn of_http(status: StatusCode, headers: &HeaderMap, words: &str) -> Self {
         let verdict = match status.as_u16() {
             401 => Verdict::Unauthorized,
+            300..=399 | 403 | 404 | 405 | 407 => Verdict::Misconfigured,
             408 | 425 | 429 | 502 | 503 | 504 => Verdict::Later(retry_after(headers)),
             500.. => Verdict::Unclear,
             _ => Verdict::Refused,
         };
         let remedy = match status.as_u16() {
             300..=399 => "; it wants another URL: name the one that it redirects to",
-            401 | 403 => "; look at the credentials",
+            401 | 403 | 407 => "; look at the credentials",
             404 | 405 => "; look at the URL",
             413 => "; shorten --window, or raise the limit of the receiver",
             _ => "",
@@ -96,6 +100,7 @@ impl Failure {
             // Without a time it is not too busy: the message is larger than it takes.
             Code::ResourceExhausted if asked.is_some() => Verdict::Later(asked),
             Code::Unauthenticated => Verdict::Unauthorized,
+            Code::PermissionDenied | Code::Unimplemented => Verdict::Misconfigured,
             Code::Unknown | Code::Internal => Verdict::Unclear,
             _ => Verdict::Refused,
         };
@@ -150,7 +155,7 @@ fn causes(error: &dyn Error) -> String {
 }
 
 /// Other people's words on one line of a log.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .collect();
@@ -179,10 +184,12 @@ mod tests {
         for (status, wanted) in [
             (400, Verdict::Refused),
             (401, Verdict::Unauthorized),
-            (403, Verdict::Refused),
-            (404, Verdict::Refused),
+            (403, Verdict::Misconfigured),
+            (404, Verdict::Misconfigured),
+            (405, Verdict::Misconfigured),
+            (301, Verdict::Misconfigured),
             (413, Verdict::Refused),
-            (301, Verdict::Refused),
+            (422, Verdict::Refused),
             (429, Verdict::Later(Some(SECONDS))),
             (503, Verdict::Later(Some(SECONDS))),
             (500, Verdict::Unclear),
@@ -211,8 +218,8 @@ mod tests {
             (busy(Code::ResourceExhausted), Verdict::Later(Some(SECONDS))),
             (Status::resource_exhausted("x"), Verdict::Refused),
             (Status::invalid_argument("x"), Verdict::Refused),
-            (Status::unimplemented("x"), Verdict::Refused),
-            (Status::permission_denied("x"), Verdict::Refused),
+            (Status::unimplemented("x"), Verdict::Misconfigured),
+            (Status::permission_denied("x"), Verdict::Misconfigured),
             (Status::unauthenticated("x"), Verdict::Unauthorized),
             (Status::internal("x"), Verdict::Unclear),
             (Status::unknown("x"), Verdict::Unclear),

@@ -8,6 +8,8 @@ mod backoff;
 mod client;
 mod credentials;
 mod failure;
+mod files;
+mod grpc;
 mod message;
 mod otlp;
 #[allow(

@@ -9,15 +9,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use prost::Message as _;
-use tonic::codec::CompressionEncoding;
-use tonic::metadata::MetadataMap;
 
 use super::client::{Client, ClientError, Connecting};
 use super::credentials::{Credentials, CredentialsError};
-use super::failure::{Failure, Verdict};
+use super::failure::{Failure, Verdict, one_line};
+use super::files::Files;
+use super::grpc::{GrpcClient, export, write_raw};
 use super::message::Message;
-use super::proto::opentelemetry::proto::collector::profiles::v1development as otlp_service;
-use super::proto::parca::profilestore::v1alpha1 as parca;
 use super::proto::push::v1::PushResponse;
 use super::{PushTarget, Receiver};
 
@@ -49,7 +47,7 @@ impl Default for Timeouts {
 /// Clients by what their bodies are.
 enum Clients {
     Plain(Client<Full<Bytes>>),
-    Grpc(Client<tonic::body::Body>),
+    Grpc(GrpcClient),
 }
 
 /// Sends to one target.
@@ -58,7 +56,10 @@ pub(super) struct Sender {
     connecting: Connecting,
     clients: Clients,
     credentials: Credentials,
+    files: Files,
     timeout: Duration,
+    /// Whether a remark of the receiver has been passed on.
+    has_remarked: bool,
 }
 
 impl Sender {
@@ -68,7 +69,9 @@ impl Sender {
         Ok(Self {
             clients: clients(&target, &connecting)?,
             credentials: Credentials::of(&target)?,
+            files: Files::within(timeouts.connect),
             timeout: timeouts.request,
+            has_remarked: false,
             connecting,
             target,
         })
@@ -76,36 +79,77 @@ impl Sender {
 
     /// Sends a message once.
     pub(super) async fn send(&mut self, message: Message) -> Result<(), Failure> {
+        self.look_at_credentials(Credentials::refresh).await;
         let headers = self.headers();
         let answer = tokio::time::timeout(self.timeout, self.call(message, headers)).await;
         let result = answer.unwrap_or_else(|_| {
             let seconds = self.timeout.as_secs_f32();
             Err(Failure::no_answer(format!("no answer within {seconds} s")))
         });
-        result.map_err(|mut failure| {
-            failure.why = self.credentials.redact(&failure.why);
-            if failure.verdict == Verdict::NoAnswer {
-                self.start_over();
+        match result {
+            Ok(remark) => {
+                self.pass_on(&remark);
+                Ok(())
             }
-            failure
-        })
+            Err(mut failure) => {
+                failure.why = self.redact(&failure.why);
+                if failure.verdict == Verdict::NoAnswer {
+                    self.start_over().await;
+                }
+                Err(failure)
+            }
+        }
     }
 
     /// Reads the credentials again, and says whether they are others now.
-    pub(super) fn reread_credentials(&mut self) -> Result<bool, CredentialsError> {
-        self.credentials.reread()
+    pub(super) async fn has_new_credentials(&mut self) -> bool {
+        let before = self.credentials.header();
+        self.look_at_credentials(Credentials::reread).await;
+        self.credentials.header() != before
+    }
+
+    /// While their file does not answer, the old ones have to do.
+    async fn look_at_credentials(&mut self, look: fn(&mut Credentials)) {
+        if !self.credentials.are_in_a_file() {
+            return;
+        }
+        let mut credentials = self.credentials.clone();
+        let found = self.files.ask(move || {
+            look(&mut credentials);
+            credentials
+        });
+        if let Some(found) = found.await {
+            self.credentials = found;
+        }
     }
 
     /// Forgets connections. If that cannot be (certificates are being replaced), the old ones have to do.
-    fn start_over(&mut self) {
-        match clients(&self.target, &self.connecting) {
-            Ok(clients) => self.clients = clients,
-            Err(cause) => log::debug!("{}: {cause}", self.target),
+    async fn start_over(&mut self) {
+        let target = self.target.clone();
+        let connecting = self.connecting.clone();
+        match self.files.ask(move || clients(&target, &connecting)).await {
+            Some(Ok(clients)) => self.clients = clients,
+            Some(Err(cause)) => log::debug!("{}: {cause}", self.target),
+            None => log::debug!("{}: the files of certificates do not answer", self.target),
+        }
+    }
+
+    /// Other people's words without what we told them in confidence.
+    fn redact(&self, words: &str) -> String {
+        self.target.redact(&self.credentials.redact(words))
+    }
+
+    /// What a receiver says along with its thanks, the first time.
+    fn pass_on(&mut self, remark: &str) {
+        if !remark.is_empty() && !self.has_remarked {
+            self.has_remarked = true;
+            let remark = one_line(&self.redact(remark));
+            log::warn!("{} takes windows, but remarks: {remark}", self.target);
         }
     }
 
     /// What is sent along.
-    fn headers(&mut self) -> HeaderMap {
+    fn headers(&self) -> HeaderMap {
         let mut headers: HeaderMap = self.target.headers().iter().cloned().collect();
         headers.insert(
             header::USER_AGENT,
@@ -117,16 +161,21 @@ impl Sender {
         headers
     }
 
-    async fn call(&self, message: Message, headers: HeaderMap) -> Result<(), Failure> {
+    /// Returns what the receiver remarks, mostly nothing.
+    async fn call(&self, message: Message, headers: HeaderMap) -> Result<String, Failure> {
         match (message, &self.clients) {
             (Message::Pyroscope(body), Clients::Plain(client)) => {
-                push(client, self.pyroscope_url(), body, headers).await
+                let url = self.pyroscope_url();
+                push(client, url, body, headers).await?;
+                Ok(String::new())
             }
             (Message::Otlp(message), Clients::Grpc(client)) => {
                 export(client.clone(), self.target.url.clone(), *message, headers).await
             }
             (Message::Parca(message), Clients::Grpc(client)) => {
-                write_raw(client.clone(), self.target.url.clone(), *message, headers).await
+                let url = self.target.url.clone();
+                write_raw(client.clone(), url, *message, headers).await?;
+                Ok(String::new())
             }
             _ => unreachable!("messages and clients are made for the receiver of the same target"),
         }
@@ -156,7 +205,7 @@ pub(crate) enum SenderError {
 fn clients(target: &PushTarget, connecting: &Connecting) -> Result<Clients, ClientError> {
     Ok(match target.receiver {
         Receiver::Pyroscope => Clients::Plain(connecting.client()?),
-        Receiver::Otlp | Receiver::Parca => Clients::Grpc(connecting.client()?),
+        Receiver::Otlp | Receiver::Parca => Clients::Grpc(GrpcClient(connecting.client()?)),
     })
 }
 
@@ -196,7 +245,7 @@ async fn push(
     let content = parts.headers.get(header::CONTENT_TYPE);
     let is_proto = content.is_some_and(|content| content == "application/proto");
     if !is_proto || PushResponse::decode(body).is_err() {
-        return Err(Failure::unclear(
+        return Err(Failure::misconfigured(
             "it answers 200 OK, but not as Pyroscope does; look at the URL",
         ));
     }
@@ -208,54 +257,4 @@ fn words(body: &[u8]) -> String {
     let json = serde_json::from_slice::<serde_json::Value>(body).ok();
     let message = json.as_ref().and_then(|json| json["message"].as_str());
     message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
-}
-
-async fn export(
-    client: Client<tonic::body::Body>,
-    origin: Uri,
-    message: otlp_service::ExportProfilesServiceRequest,
-    headers: HeaderMap,
-) -> Result<(), Failure> {
-    let client =
-        otlp_service::profiles_service_client::ProfilesServiceClient::with_origin(client, origin);
-    // Every collector takes gzip, and names are most of a message.
-    let mut client = client
-        .send_compressed(CompressionEncoding::Gzip)
-        .max_encoding_message_size(usize::MAX);
-    let answer = client.export(with_headers(message, headers)).await;
-    let answer = answer.map_err(|status| Failure::of_grpc(&status))?;
-    let Some(partly) = answer.into_inner().partial_success else {
-        return Ok(());
-    };
-    if partly.rejected_profiles > 0 {
-        let status = tonic::Status::invalid_argument(partly.error_message);
-        return Err(Failure::of_grpc(&status));
-    }
-    if !partly.error_message.is_empty() {
-        log::debug!(
-            "the receiver of OTLP profiles remarks: {}",
-            partly.error_message
-        );
-    }
-    Ok(())
-}
-
-async fn write_raw(
-    client: Client<tonic::body::Body>,
-    origin: Uri,
-    message: parca::WriteRawRequest,
-    headers: HeaderMap,
-) -> Result<(), Failure> {
-    let client =
-        parca::profile_store_service_client::ProfileStoreServiceClient::with_origin(client, origin);
-    let mut client = client.max_encoding_message_size(usize::MAX);
-    let answer = client.write_raw(with_headers(message, headers)).await;
-    answer.map_err(|status| Failure::of_grpc(&status))?;
-    Ok(())
-}
-
-fn with_headers<T>(message: T, headers: HeaderMap) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    *request.metadata_mut() = MetadataMap::from_headers(headers);
-    request
 }

@@ -2,12 +2,15 @@
 //!
 //! Nothing is opened here.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::{fmt, iter};
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri};
+
+/// The shortest value of a header that is taken for a secret, in bytes.
+const SHORTEST_SECRET: usize = 4;
 
 /// Who takes profiles.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -82,6 +85,9 @@ pub(crate) enum TargetError {
     /// Something behind a comma that has no value.
     #[error("`{0}` has no value; write KEY=VALUE")]
     NoValue(String),
+    /// A key that can be there only once.
+    #[error("`{0}` is there twice; which of the files is meant?")]
+    Twice(String),
     /// Not of the form `NAME: VALUE`.
     #[error("a header is written NAME: VALUE, for example X-Scope-OrgID: team-a; {0} is wrong")]
     Header(&'static str),
@@ -111,9 +117,9 @@ impl PushTarget {
         let file = || PathBuf::from(value);
         match key.trim() {
             _ if value.is_empty() => return Err(TargetError::NoValue(key.to_owned())),
-            "token-file" => self.token_file = Some(file()),
-            "password-file" => self.password_file = Some(file()),
-            "ca-file" => self.ca_file = Some(file()),
+            "token-file" => once(&mut self.token_file, key, file())?,
+            "password-file" => once(&mut self.password_file, key, file())?,
+            "ca-file" => once(&mut self.ca_file, key, file())?,
             "header" => self.add_header(value)?,
             _ => return Err(TargetError::UnknownKey(key.to_owned())),
         }
@@ -132,6 +138,19 @@ impl PushTarget {
         value.set_sensitive(true);
         self.headers.push((name, value));
         Ok(())
+    }
+
+    /// `message` without the values of headers, in case that the receiver repeats what it was sent. Very short ones hide
+    /// nothing, and would hide other words.
+    pub(super) fn redact(&self, message: &str) -> String {
+        let values = self
+            .headers
+            .iter()
+            .filter_map(|(_, value)| value.to_str().ok());
+        // `Bearer abc` comes back as `abc`, too.
+        let parts = values.flat_map(|value| iter::once(value).chain(value.split_whitespace()));
+        let secrets = parts.filter(|part| part.len() >= SHORTEST_SECRET);
+        secrets.fold(message.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
     /// What is sent along with each window.
@@ -174,6 +193,13 @@ impl FromStr for PushTarget {
             target.add(part)?;
         }
         Ok(target)
+    }
+}
+
+fn once(file: &mut Option<PathBuf>, key: &str, path: PathBuf) -> Result<(), TargetError> {
+    match file.replace(path) {
+        None => Ok(()),
+        Some(_) => Err(TargetError::Twice(key.to_owned())),
     }
 }
 
@@ -287,6 +313,10 @@ mod tests {
             ("otlp=http://host,token=secret", "token-file=FILE"),
             ("otlp=http://host,token-file", "has no value"),
             ("otlp=http://host,header=secret", "NAME: VALUE"),
+            (
+                "otlp=http://host,ca-file=a,ca-file=b",
+                "`ca-file` is there twice",
+            ),
         ];
         for (given, wanted) in cases {
             let error = given.parse::<PushTarget>().unwrap_err().to_string();
@@ -303,6 +333,11 @@ mod tests {
         assert_eq!(target.headers()[0].0, "x-scope-orgid");
         assert_eq!(target.headers()[0].1, "team-a");
         assert!(!format!("{target:?}").contains("team-a"));
+        target.add_header("Authorization: Key abcdef").unwrap();
+        assert_eq!(
+            target.redact("no team-a, no Key abcdef, no abcdef"),
+            "no …, no …, no …"
+        );
         for wrong in ["team-a", "a b: c", ": c", "a: \u{7}"] {
             assert!(target.add_header(wrong).is_err(), "{wrong}");
         }

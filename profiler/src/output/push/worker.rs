@@ -94,18 +94,19 @@ impl Worker {
                 self.works();
                 return;
             };
-            let asked = match failure.verdict {
-                Verdict::Later(asked) => asked,
-                Verdict::NoAnswer => None,
+            let pause = match failure.verdict {
+                Verdict::Later(asked) => self.backoff.next(asked),
+                Verdict::NoAnswer => self.backoff.next(None),
                 Verdict::Unclear if unclear + 1 < self.tries_of_unclear => {
                     unclear += 1;
-                    None
+                    self.backoff.next(None)
                 }
-                Verdict::Unauthorized if self.has_new_credentials() => {
+                Verdict::Unauthorized if self.sender.has_new_credentials().await => {
                     self.queue.retry_later(&failure.why);
                     continue;
                 }
-                Verdict::Unclear | Verdict::Unauthorized | Verdict::Refused => {
+                Verdict::Unauthorized | Verdict::Misconfigured => self.backoff.long(),
+                Verdict::Unclear | Verdict::Refused => {
                     self.refuses(&failure);
                     self.queue.settle(number, End::Refused(failure.why));
                     self.backoff.reset();
@@ -114,17 +115,9 @@ impl Worker {
             };
             self.waits(&failure);
             self.queue.retry_later(&failure.why);
-            let pause = self.backoff.next(asked);
             // Whether the pause was cut short does not matter.
             let _ = tokio::time::timeout(pause, self.queue.hurry()).await;
         }
-    }
-
-    fn has_new_credentials(&mut self) -> bool {
-        self.sender.reread_credentials().unwrap_or_else(|cause| {
-            log::debug!("{cause}");
-            false
-        })
     }
 
     fn works(&mut self) {

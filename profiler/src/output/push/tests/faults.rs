@@ -16,9 +16,15 @@ const PASSING: [Answer; 5] = [
 ];
 
 /// Answers after which it never will be.
-const FINAL: [Answer; 4] = [
+const FINAL: [Answer; 2] = [
     Answer::Say(400, Code::InvalidArgument),
     Answer::Say(413, Code::ResourceExhausted),
+];
+
+/// Answers that are not about the window: somebody has to put right where and as whom it is sent.
+const TO_BE_MENDED: [Answer; 4] = [
+    Answer::Say(302, Code::Unimplemented),
+    Answer::Say(403, Code::PermissionDenied),
     Answer::Say(404, Code::Unimplemented),
     Answer::WhoAreYou,
 ];
@@ -62,6 +68,47 @@ async fn refusals_are_final() {
     }
 }
 
+/// While credentials, URL or receiver are wrong windows are kept, however often it takes, and arrive in order afterwards.
+#[tokio::test]
+async fn mistakes_are_waited_for() {
+    for receiver in RECEIVERS {
+        for answer in TO_BE_MENDED {
+            let server = Like::answering(receiver, &[answer; 10]).start().await;
+            let pushers = start(vec![target_of(receiver, server.address)], quick());
+            for number in 0..3 {
+                pushers.offer(&window(number));
+            }
+            let counts = until(&pushers, |counts| counts.sent == 3).await;
+            assert_eq!(
+                (counts.dropped.total(), counts.retried),
+                (0, 10),
+                "{receiver:?} {answer:?}"
+            );
+            let in_order = (0..3).map(|number| (BEGAN + 60 * number) * 1_000_000_000);
+            let arrived = starts(&server.state.arrivals());
+            assert_eq!(arrived, in_order.collect::<Vec<_>>());
+        }
+    }
+}
+
+/// What OTLP rejects in part is not sent again, and counts; words alone cost nothing.
+#[tokio::test]
+async fn partial_success_is_final() {
+    let answers = [Answer::Partly(0), Answer::Partly(1)];
+    let server = Like::answering(Receiver::Otlp, &answers).start().await;
+    let pushers = start(vec![target(Receiver::Otlp, server.address)], quick());
+    for number in 0..3 {
+        pushers.offer(&window(number));
+    }
+    let counts = until(&pushers, |counts| counts.queued == 0).await;
+    assert_eq!(
+        (counts.sent, counts.dropped.refused, counts.retried),
+        (2, 1, 0)
+    );
+    assert!(counts.last_error.unwrap().contains("the script remarks"));
+    assert_eq!(server.state.arrivals().len(), 3);
+}
+
 /// A receiver that is always at a loss with one window does not keep the others from coming.
 #[tokio::test]
 async fn poison_is_given_up() {
@@ -80,7 +127,7 @@ async fn poison_is_given_up() {
     }
 }
 
-/// A web server that answers 200 to everything is no Pyroscope.
+/// A web server that answers 200 to everything is no Pyroscope; windows wait until the URL has one.
 #[tokio::test]
 async fn web_pages_are_no_receivers() {
     let server = Like::answering(Receiver::Pyroscope, &[Answer::WebPage; 3]);
@@ -90,16 +137,39 @@ async fn web_pages_are_no_receivers() {
         quick(),
     );
     pushers.offer(&window(0));
-    let counts = until(&pushers, |counts| counts.dropped.refused == 1).await;
+    let counts = until(&pushers, |counts| counts.sent == 1).await;
+    assert_eq!((counts.retried, counts.dropped.total()), (3, 0));
     let error = counts.last_error.unwrap();
     assert!(error.contains("not as Pyroscope does"), "{error}");
+}
+
+/// Nor is it a receiver that speaks gRPC.
+#[tokio::test]
+async fn web_sites_speak_no_grpc() {
+    for receiver in [Receiver::Otlp, Receiver::Parca] {
+        let server = Like {
+            doors: vec![Door::WebSite],
+            ..Like::good(receiver)
+        };
+        let server = server.start().await;
+        let pushers = start(vec![target(receiver, server.address)], quick());
+        pushers.offer(&window(0));
+        let counts = until(&pushers, |counts| counts.sent == 1).await;
+        assert!(counts.retried >= 1, "{receiver:?}");
+        let error = counts.last_error.unwrap();
+        assert!(error.contains("look at the URL"), "{error}");
+    }
 }
 
 /// Connections that are reset or speak something else are given up, and new ones made.
 #[tokio::test]
 async fn bad_connections_are_replaced() {
     for receiver in RECEIVERS {
-        for door in [Door::Reset, Door::Garbage] {
+        for door in [Door::Reset, Door::Garbage, Door::OldHttp] {
+            if receiver == Receiver::Pyroscope && door == Door::OldHttp {
+                // It is spoken to by HTTP 1, and this would be an answer.
+                continue;
+            }
             let server = Like {
                 doors: vec![door, door],
                 ..Like::good(receiver)

@@ -43,6 +43,8 @@ pub(super) enum Answer {
     Say(u16, Code),
     /// Says that it is a matter of our credentials, and repeats them.
     WhoAreYou,
+    /// Takes it, says something, and rejects so many of its profiles. OTLP alone can say that.
+    Partly(i64),
     /// Is no such receiver at all.
     WebPage,
 }
@@ -56,6 +58,10 @@ pub(super) enum Door {
     Reset,
     /// Something that is not HTTP.
     Garbage,
+    /// A server that knows HTTP 1 only.
+    OldHttp,
+    /// A web server that has a page for every URL, by whatever HTTP it is asked.
+    WebSite,
     /// Nothing, ever.
     Hole,
 }
@@ -98,11 +104,16 @@ impl State {
         self.arrivals.lock().unwrap().push(arrival);
     }
 
-    async fn grpc(&self, headers: &HeaderMap, arrival: Arrival) -> Result<(), Status> {
+    /// Returns how many profiles are rejected, if that is said.
+    async fn grpc(&self, headers: &HeaderMap, arrival: Arrival) -> Result<Option<i64>, Status> {
         match self.answer(headers) {
             Answer::Take => {
                 self.take(arrival);
-                Ok(())
+                Ok(None)
+            }
+            Answer::Partly(rejected) => {
+                self.take(arrival);
+                Ok(Some(rejected))
             }
             Answer::Never => future::pending().await,
             Answer::Say(_, code) => Err(Status::new(code, "the script says so")),
@@ -123,6 +134,7 @@ impl State {
                 ));
                 (200, "application/proto", String::new())
             }
+            Answer::Partly(_) => unreachable!("Pyroscope's answer has no place for that"),
             Answer::Never => future::pending().await,
             Answer::Say(status, _) => {
                 let text = r#"{"code": "any", "message": "the script says so"}"#;
@@ -154,8 +166,15 @@ impl ProfilesService for Arc<State> {
     ) -> Result<Response<otlp::ExportProfilesServiceResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
         let arrival = Arrival::Otlp(Box::new(message));
-        self.grpc(&metadata.into_headers(), arrival).await?;
-        Ok(Response::new(otlp::ExportProfilesServiceResponse::default()))
+        let rejected = self.grpc(&metadata.into_headers(), arrival).await?;
+        let partial_success =
+            rejected.map(|rejected_profiles| otlp::ExportProfilesPartialSuccess {
+                rejected_profiles,
+                error_message: "the script remarks".to_owned(),
+            });
+        Ok(Response::new(otlp::ExportProfilesServiceResponse {
+            partial_success,
+        }))
     }
 }
 
@@ -272,6 +291,22 @@ async fn refuse(mut stream: TcpStream, door: Door) {
         Door::Garbage => {
             stream.readable().await.unwrap();
             stream.write_all(b"220 mail ready\r\n\r\n").await.unwrap();
+        }
+        Door::OldHttp => {
+            stream.readable().await.unwrap();
+            let answer =
+                b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+        Door::WebSite => {
+            let page = service_fn(|_| async {
+                let page = HttpResponse::builder().header("content-type", "text/html");
+                let page = page.body(Full::new(Bytes::from("<html>welcome</html>")));
+                Ok::<_, Infallible>(page.unwrap())
+            });
+            let server = auto::Builder::new(TokioExecutor::new());
+            // How a connection ends is the client's business.
+            let _ = server.serve_connection(TokioIo::new(stream), page).await;
         }
         Door::Hole | Door::Open => future::pending().await,
     }
