@@ -1,4 +1,4 @@
-//! A window in the form of its receiver, ready to be sent as often as it takes.
+//! A window in the form of its receiver, ready to be sent.
 //!
 //! This is work for the processor, a few milliseconds for a window, and knows no network.
 
@@ -17,7 +17,7 @@ use crate::pprof::{self, MergeError};
 const SERIES_FOR_PYROSCOPE: [&str; 5] = ["comm", "cgroup", "container", "state", "truncated"];
 
 /// What is sent.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(PartialEq, Debug)]
 pub(super) enum Message {
     Pyroscope(Bytes),
     Otlp(Box<otlp_service::ExportProfilesServiceRequest>),

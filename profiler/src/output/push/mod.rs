@@ -122,6 +122,8 @@ pub(crate) struct PushCounts {
 #[derive(Debug)]
 struct Machine {
     labels: Vec<(String, String)>,
+    /// To make a message.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A target and its queue.
@@ -161,7 +163,10 @@ impl PreparedPushers {
         settings: PushSettings,
     ) -> Result<Self, PushError> {
         series::check(&labels)?;
-        let machine = Arc::new(Machine { labels });
+        let machine = Arc::new(Machine {
+            labels,
+            turn: tokio::sync::Mutex::default(),
+        });
         let mut prepared = Self {
             pushers: Vec::with_capacity(targets.len()),
             workers: Vec::with_capacity(targets.len()),

@@ -62,18 +62,14 @@ impl Worker {
     /// Works until the queue is closed and empty.
     pub(super) async fn run(mut self) {
         while let Some((number, window)) = self.queue.next().await {
-            match self.prepare(window).await {
-                Ok(message) => self.deliver(number, message).await,
-                Err(why) => {
-                    log::warn!("a window cannot be pushed to {}: {why}", self.name);
-                    self.queue.settle(number, End::Unreadable(why));
-                }
-            }
+            self.deliver(number, window).await;
         }
     }
 
-    /// The message for a window, made where it holds up nobody.
+    /// The message for a window, made where it holds up nobody, for one target after the other: all get their windows at
+    /// the same time, and a message is many times larger than its window while it is made.
     async fn prepare(&self, window: Window) -> Result<Message, String> {
+        let _turn = self.machine.turn.lock().await;
         let machine = Arc::clone(&self.machine);
         let receiver = self.receiver;
         let made =
@@ -84,12 +80,22 @@ impl Worker {
         }
     }
 
-    /// Tries until the window has left the queue.
-    async fn deliver(&mut self, number: Number, message: Message) {
+    /// Tries until the window has left the queue. The message is made for each try, as it is much larger than the window
+    /// and pauses are long.
+    async fn deliver(&mut self, number: Number, window: Window) {
         let mut unclear = 0;
         while self.queue.begin(number) {
-            let Err(failure) = self.sender.send(message.clone()).await else {
-                self.queue.settle(number, End::Sent(message.size()));
+            let message = match self.prepare(window.clone()).await {
+                Ok(message) => message,
+                Err(why) => {
+                    log::warn!("a window cannot be pushed to {}: {why}", self.name);
+                    self.queue.settle(number, End::Unreadable(why));
+                    return;
+                }
+            };
+            let size = message.size();
+            let Err(failure) = self.sender.send(message).await else {
+                self.queue.settle(number, End::Sent(size));
                 self.backoff.reset();
                 self.works();
                 return;
