@@ -337,6 +337,21 @@ mod tests {
         assert_eq!(usual.needs_restart(&other), ["dir", "frequency"]);
     }
 
+    /// The file that packages bring says what holds without it, and its examples are right.
+    #[test]
+    fn packaged_file_is_as_usual() {
+        let text = include_str!("../../../packaging/serve.toml");
+        let found: Choices = toml::from_str(text).unwrap();
+        assert!(found.dir.is_some() && found.listen.is_some());
+        assert_eq!(found.or(Choices::defaults()), Choices::defaults());
+        let examples = text.lines().filter_map(|line| line.strip_prefix("#   "));
+        let examples: Vec<&str> = examples.collect();
+        assert_eq!(examples.len(), 3);
+        let examples: Choices = toml::from_str(&examples.join("\n")).unwrap();
+        assert!(examples.token_file.is_some() && examples.push.is_some());
+        assert!(examples.push_label.is_some());
+    }
+
     /// What is wrong with a file is said with the line, and with what would be right.
     #[test]
     fn wrong_files() {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Contents, empty, make, read};
+use super::{Contents, empty, make, read, write};
 use crate::{command, workspace};
 
 /// Checks both packages.
@@ -20,6 +20,7 @@ pub(super) fn all(contents: &Contents, made: &[PathBuf]) -> Result<()> {
         runs(&program, contents)
             .with_context(|| format!("the program in {}", package.display()))?;
         println!("{} runs where it is unpacked", package.display());
+        unit(&program, contents, &directory)?;
     }
     fs::remove_dir_all(&directory)?;
     Ok(())
@@ -94,6 +95,34 @@ fn runs(program: &Path, contents: &Contents) -> Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// systemd's own opinion of the unit, with the program where it was unpacked.
+fn unit(program: &Path, contents: &Contents, directory: &Path) -> Result<()> {
+    if command::find("systemd-analyze").is_none() {
+        println!("no systemd-analyze: the unit was not looked at");
+        return Ok(());
+    }
+    let text = contents.file("lib/systemd/system/profiler.service")?;
+    let text = String::from_utf8_lossy(text);
+    let here = format!("ExecStart={} ", program.display());
+    let copy = directory.join("profiler.service");
+    let text = text.replace("ExecStart=profiler ", &here);
+    ensure!(text.contains(&here), "the unit does not start the program");
+    write(&copy, text.as_bytes(), 0o644)?;
+    let mut verify = Command::new("systemd-analyze");
+    let output = verify.args(["verify", "--man=no"]).arg(&copy).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    // It ends with 0 after warnings, too: of options that this systemd does not know, for instance.
+    let about_it = said
+        .lines()
+        .filter(|line| line.contains("profiler.service"));
+    let about_it: Vec<&str> = about_it.collect();
+    ensure!(
+        output.status.success() && about_it.is_empty(),
+        "systemd-analyze verify: {said}"
+    );
+    Ok(())
 }
 
 /// In a root directory that has nothing else.

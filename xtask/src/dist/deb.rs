@@ -1,4 +1,4 @@
-//! The Debian package, made by `dpkg-deb`: the same files where Debian has them.
+//! The Debian package, made by `dpkg-deb`: the same files where Debian has them, and scripts that tell systemd.
 //!
 //! cargo-deb would do the same from a table in `Cargo.toml`, after five minutes of compiling it; what it does beyond
 //! `dpkg-deb` (the libraries that a program depends on) a static program does not need.
@@ -23,11 +23,18 @@ const PLACES: &[(&str, Option<&str>)] = &[
     ),
     ("share/doc/profiler/LICENSE", None),
     (
+        "share/doc/profiler/serve.toml",
+        Some("etc/profiler/serve.toml"),
+    ),
+    (
         "share/doc/profiler/CHANGELOG.md",
         Some("usr/share/doc/profiler/changelog"),
     ),
     ("", Some("usr/")),
 ];
+
+/// Scripts of the package, which are in `packaging/deb`.
+const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
 
 /// `profiler_VERSION-REVISION_amd64.deb`.
 pub(super) fn write(contents: &Contents, directory: &Path) -> Result<PathBuf> {
@@ -103,12 +110,17 @@ fn write_control(contents: &Contents, stage: &Path, size: usize) -> Result<()> {
         .replace("@SIZE@", &size.div_ceil(1024).to_string());
     let place = stage.join("DEBIAN");
     write_file(&place.join("control"), control.as_bytes(), 0o644)?;
+    write_file(
+        &place.join("conffiles"),
+        b"/etc/profiler/serve.toml\n",
+        0o644,
+    )?;
+    for script in SCRIPTS {
+        write_file(&place.join(script), &source(script)?, 0o755)?;
+    }
     let mut listed = Command::new("sh");
     listed
-        .args([
-            "-c",
-            "find * -path DEBIAN -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum",
-        ])
+        .args(["-c", "find * -path DEBIAN -prune -o -path 'etc' -prune -o -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum"])
         .current_dir(stage);
     let sums = command::read(&mut listed)?;
     write_file(&place.join("md5sums"), sums.as_bytes(), 0o644)
@@ -168,12 +180,16 @@ mod tests {
         let cases = [
             ("bin/profiler", Some("usr/bin/profiler")),
             (
+                "lib/systemd/system/x.service",
+                Some("usr/lib/systemd/system/x.service"),
+            ),
+            (
                 "share/zsh/site-functions/_profiler",
                 Some("usr/share/zsh/vendor-completions/_profiler"),
             ),
             (
-                "share/man/man1/profiler.1",
-                Some("usr/share/man/man1/profiler.1"),
+                "share/doc/profiler/serve.toml",
+                Some("etc/profiler/serve.toml"),
             ),
             ("share/doc/profiler/LICENSE", None),
         ];

@@ -75,6 +75,11 @@ impl Contents {
         }
         let root = workspace::root();
         for (source, place) in [
+            (
+                "packaging/profiler.service",
+                "lib/systemd/system/profiler.service",
+            ),
+            ("packaging/serve.toml", "share/doc/profiler/serve.toml"),
             ("README.md", "share/doc/profiler/README.md"),
             ("CHANGELOG.md", "share/doc/profiler/CHANGELOG.md"),
             ("LICENSE", "share/doc/profiler/LICENSE"),
