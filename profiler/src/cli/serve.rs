@@ -248,7 +248,11 @@ fn reload(args: &ServeArgs, begun_with: &Choices) -> Option<Limits> {
     };
     let read = args.choices().and_then(|new| Ok((limits(&new)?, new)));
     let (limits, new) = read
-        .inspect_err(|error| log::error!("{error:#}; what was configured before holds"))
+        .inspect_err(|error| {
+            // Errors of TOML show the line, and end with one of their own.
+            let error = format!("{error:#}");
+            log::error!("{}; what was configured before holds", error.trim_end());
+        })
         .ok()?;
     log::info!("{} was read again", file.display());
     let later = begun_with.needs_restart(&new);
