@@ -38,6 +38,8 @@ pub(super) struct Contents {
     pub(super) sections: bool,
     /// Addresses of the sections with code.
     pub(super) code: Vec<Range<u64>>,
+    /// Those of them that have stubs for calls of functions of other files.
+    pub(super) stubs: Vec<Range<u64>>,
 }
 
 impl Contents {
@@ -49,6 +51,11 @@ impl Contents {
             Ok(FileKind::Elf32) => read::<elf::FileHeader32<object::Endianness>, _>(&cache),
             Ok(_) | Err(_) => Err("not an ELF file".to_owned()),
         }
+    }
+
+    /// Whether an address lies in a section of stubs.
+    pub(super) fn is_in_stubs(&self, address: u64) -> bool {
+        self.stubs.iter().any(|range| range.contains(&address))
     }
 
     /// Whether two addresses lie in the same section with code.
@@ -116,6 +123,10 @@ where
         b".gnu_debuglink" => {
             contents.debug_link =
                 debug_link::<Elf>(endian, section.data(endian, data).map_err(text)?);
+        }
+        b".plt" | b".plt.sec" | b".plt.got" | b".plt.bnd" => {
+            let start: u64 = section.sh_addr(endian).into();
+            contents.stubs.push(start..start.saturating_add(size));
         }
         _ => {}
     }

@@ -22,6 +22,7 @@
 mod answers;
 mod dynamic;
 mod layers;
+mod stubs;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -39,6 +40,7 @@ use crate::resident::Resident;
 use answers::{adopt_linker_name, functions, is_complete, is_plausible};
 use dynamic::Exported;
 use layers::{Layer, layers};
+use stubs::{Callee, Stubs};
 
 /// Addresses between two looks at the memory in use. One address can cost a large compilation unit, some MiB.
 const CHECK_EVERY: usize = 16;
@@ -88,9 +90,13 @@ pub(super) fn symbolize(
 
 /// Asks the layers of one binary, the one that knows most first.
 struct Reader<'a> {
+    /// By which the file can be opened once more.
+    path: PathBuf,
     layers: Vec<Layer>,
     /// What a file without section headers exports.
     exported: Option<Exported>,
+    /// Read when somebody asks for one.
+    stubs: Option<Stubs>,
     contents: Contents,
     has_symbols: bool,
     options: &'a Options,
@@ -126,7 +132,16 @@ impl<'a> Reader<'a> {
                 || separate_contents.is_some()
                 || exported.as_ref().is_some_and(Exported::has_some),
             exported,
-            layers: layers(binary, path, &contents, separate.as_ref(), detail, options),
+            stubs: None,
+            layers: layers(
+                binary,
+                path.clone(),
+                &contents,
+                separate.as_ref(),
+                detail,
+                options,
+            ),
+            path,
             contents,
             options,
             detail,
@@ -167,6 +182,9 @@ impl<'a> Reader<'a> {
                 .name(address)
                 .map(|name| vec![self.demangler.names(name).into()]);
         }
+        if found.is_none() && self.contents.is_in_stubs(address) {
+            found = self.stub(address).map(|function| vec![function]);
+        }
         if self.floor.is_none() {
             self.floor = Some(self.resident.bytes());
         }
@@ -183,6 +201,35 @@ impl<'a> Reader<'a> {
             None if self.has_symbols => Err(Miss::NoSymbol),
             None => Err(Miss::Stripped),
         }
+    }
+
+    /// What is called through the stub at an address, by the name that binutils give the stub.
+    fn stub(&mut self, address: u64) -> Option<Function> {
+        let stubs = self.stubs.get_or_insert_with(|| {
+            let stubs = Stubs::read(&self.path, &self.contents.stubs);
+            stubs.unwrap_or_else(|error| {
+                log::debug!("no names of stubs: {error}");
+                Stubs::default()
+            })
+        });
+        let function = match stubs.callee(address)?.clone() {
+            Callee::Symbol(name) => self.demangler.names(&name).into(),
+            Callee::SelectedBy(address) if !self.contents.is_in_stubs(address) => Function {
+                file: String::new(),
+                line: 0,
+                ..self.name(address).ok()?.pop()?
+            },
+            Callee::SelectedBy(_) => return None,
+        };
+        let marked = |name: String| match name.is_empty() {
+            true => name,
+            false => name + "@plt",
+        };
+        Some(Function {
+            name: marked(function.name),
+            system_name: marked(function.system_name),
+            ..function
+        })
     }
 
     /// What one layer knows about an address; the error says why it could not be asked.

@@ -161,6 +161,72 @@ fn symbols_do_not_reach_into_other_sections() {
     }
 }
 
+/// Stubs have the names that binutils give them, whatever kind the linker made, and of C++ and without symbols too.
+#[test]
+fn stubs_of_calls() {
+    let workshop = Workshop::new();
+    let cases: [(&str, &[&str]); 6] = [
+        ("calls.c", &["-O2", "-Wl,-z,lazy"]),
+        ("calls.c", &["-O2", "-Wl,-z,now"]),
+        ("calls.c", &["-O2", "-no-pie"]),
+        ("calls.c", &["-O2", "-fcf-protection", "-Wl,-z,ibtplt"]),
+        ("calls.c", &["-O2", "-s"]),
+        ("calls.cc", &["-O2"]),
+    ];
+    for (number, (source, flags)) in cases.into_iter().enumerate() {
+        let output = format!("program{number}");
+        let program = workshop.build(source, &output, flags);
+        let listing = workshop.run("objdump", &["-d", "--no-show-raw-insn", &output]);
+        // `0000000000001030 <strlen@plt>:`, and in the first table of two that of what looks the function up.
+        let headings = listing.lines().filter_map(|line| {
+            let (start, name) = line.strip_suffix("@plt>:")?.split_once(" <")?;
+            Some((u64::from_str_radix(start, 16).ok()?, name))
+        });
+        let expected: Vec<(u64, &str)> = headings.collect();
+        assert!(expected.len() >= 3, "{flags:?}: {listing}");
+        for (start, name) in expected {
+            let asked = [start, start + 5].map(ElfAddr);
+            let for_people = match name {
+                "_Znwm" => "operator new(unsigned long)",
+                _ if name.starts_with("_Z") => "",
+                _ => name,
+            };
+            for detail in [Detail::Full, Detail::Functions] {
+                for answer in names(&program, detail, workshop.options(), &asked) {
+                    let function = &answer.unwrap()[0];
+                    assert_eq!(function.system_name, format!("{name}@plt"), "{flags:?}");
+                    assert!(function.name.ends_with("@plt"), "{}", function.name);
+                    assert!(function.name.starts_with(for_people), "{}", function.name);
+                }
+            }
+        }
+    }
+}
+
+/// The stub of a function that is selected when the program starts has the name of that function.
+#[test]
+fn stubs_of_selected_functions() {
+    let workshop = Workshop::new();
+    for flags in [&["-O2"][..], &["-O2", "-g"], &["-O2", "-no-pie"]] {
+        let program = workshop.build("selected.c", "program", flags);
+        let listing = workshop.run("objdump", &["-d", "program"]);
+        // `1139: e8 f2 fe ff ff  call 1030 <*ABS*+0x1126@plt>`.
+        let call = listing
+            .lines()
+            .skip_while(|line| !line.ends_with("<main>:"))
+            .find_map(|line| line.split_once("call ")?.1.trim_start().split_once(" <"));
+        let address = u64::from_str_radix(call.unwrap().0, 16).unwrap();
+        let asked = [ElfAddr(address)];
+        let answers = names(&program, Detail::Full, workshop.options(), &asked);
+        let function = &answers[0].as_ref().unwrap()[0];
+        assert!(
+            ["twice@plt", "select_twice@plt"].contains(&function.name.as_str()),
+            "{flags:?}: {function:?}"
+        );
+        assert_eq!((function.file.as_str(), function.line), ("", 0));
+    }
+}
+
 /// A file that was deleted after it was opened is named like before.
 #[test]
 fn deleted_file() {
