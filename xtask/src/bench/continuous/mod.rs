@@ -31,7 +31,7 @@ pub(super) const NAME: &str = "continuous";
 
 const USAGE: &str = "usage: cargo xtask bench continuous [--seconds S] [--windows N] [--soak MINUTES] [--name WHAT]
   --seconds   how long a window is (default 60)
-  --windows   how many are measured at each frequency, after the first (default 3)
+  --windows   how many are measured at each frequency, after the first, 0 for the soak alone (default 3)
   --soak      how long the profiler runs beside 100 new programs a second, 0 for not at all (default 10)
   --name      what the file of results is called behind the date (default continuous)";
 
@@ -60,7 +60,10 @@ struct Bench {
 pub(super) fn run(arguments: &[String]) -> Result<()> {
     let bench = prepare(arguments)?;
     let load = machine::load();
-    let mut text = bench.costs()?;
+    let mut text = String::new();
+    if bench.windows > 0 {
+        text += &bench.costs()?;
+    }
     if !bench.soak.is_zero() {
         text += &bench.soak()?;
     }
@@ -78,6 +81,7 @@ fn prepare(arguments: &[String]) -> Result<Bench> {
     options::each(arguments, USAGE, |option, value| {
         match option {
             "--seconds" => seconds = positive(option, value)?,
+            "--windows" if value == "0" => windows = 0,
             "--windows" => windows = positive(option, value)? as usize,
             "--soak" if value == "0" => minutes = 0,
             "--soak" => minutes = positive(option, value)?,
