@@ -11,6 +11,13 @@ use crate::process::ProcFs;
 use crate::sampler::{self, Filter, Target, Targets, Unwind};
 use crate::symbolize::Detail;
 
+/// How often samples are read when nothing calls for it: soon enough that most of what they are of is still there to be
+/// asked.
+pub(crate) const READ_EVERY: Duration = Duration::from_millis(100);
+/// The same where it has to cost next to nothing, since each reading begins with cold caches. The first sample of a process
+/// still calls for one at once.
+pub(crate) const READ_RARELY: Duration = Duration::from_millis(250);
+
 /// What to profile, for how long, and how finely.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -30,6 +37,8 @@ pub(crate) struct Config {
     pub duration: Option<Duration>,
     /// Samples per second on each CPU.
     pub frequency_hz: u32,
+    /// How often samples are read when nothing calls for it.
+    pub read_every: Duration,
     /// Whether kernel frames are taken.
     pub kernel_stacks: bool,
     /// Whether children of the targets are profiled as well.
@@ -117,6 +126,7 @@ impl Config {
             split_by_program: false,
             duration: Some(duration),
             frequency_hz,
+            read_every: READ_EVERY,
             ..self.clone()
         }
     }
@@ -232,6 +242,7 @@ mod tests {
             started_later: false,
             duration: None,
             frequency_hz,
+            read_every: READ_EVERY,
             kernel_stacks: true,
             follow_children: false,
             detail: Detail::Full,

@@ -1,6 +1,7 @@
 //! The mappings that frames refer to, each once: also once for all processes that have mapped the same part of the same file.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub(crate) struct MappingTable {
 }
 
 /// What makes mappings of two processes show the same.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct PartOfFile {
     /// Address of the shared binary, which the place's mapping keeps alive.
     binary: usize,
@@ -54,6 +55,14 @@ struct PartOfFile {
     behind_bias: Option<u64>,
     behind_segment: u64,
     segment_size: u64,
+}
+
+/// By what tells nearly all of them apart: this is asked for each mapping of each stack, and names of files are long.
+impl Hash for PartOfFile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.binary.hash(state);
+        self.offset.hash(state);
+    }
 }
 
 impl PartOfFile {

@@ -13,7 +13,7 @@ use super::signals::StopSignal;
 use super::status::StatusLine;
 use super::{NO_SAMPLES, values};
 use crate::caller::Caller;
-use crate::config::Config;
+use crate::config::{Config, READ_EVERY};
 use crate::launch::HeldCommand;
 use crate::output::{self, Destination};
 use crate::pipeline::{Ended, Recording};
@@ -103,6 +103,7 @@ fn config(args: &Args) -> Config {
         started_later: false,
         duration: args.duration,
         frequency_hz: args.frequency,
+        read_every: READ_EVERY,
         kernel_stacks: !args.no_kernel,
         follow_children: args.inherit || (!args.command.is_empty() && !args.no_inherit),
         detail: args.symbolize.into(),

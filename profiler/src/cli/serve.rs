@@ -16,7 +16,7 @@ use super::inputs::print;
 use super::log_format;
 use super::serve_values::{Frequency, Labels, ListenOn, MachineLabel, Push, Size, Span, Window};
 use super::signals::{ReloadSignal, StopSignal};
-use crate::config::Config;
+use crate::config::{Config, READ_RARELY};
 use crate::labels::{LabelKey, LabelSet};
 use crate::output::http::Listen;
 use crate::sampler::{Filter, Targets, Unwind};
@@ -201,6 +201,7 @@ impl ServeArgs {
                 started_later: false,
                 duration: None,
                 frequency_hz: choices.frequency.context(missing)?.0,
+                read_every: READ_RARELY,
                 kernel_stacks: true,
                 follow_children: false,
                 detail: Detail::Full,

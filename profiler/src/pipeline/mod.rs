@@ -60,12 +60,9 @@ use window_time::Clock;
 /// What to say when the verifier accepts neither of the walks by tables.
 const NO_TABLES: &str = "this kernel does not let stacks be walked by unwind tables, so they are walked by frame pointers only; -v says why";
 
-/// How often the ring is read when nothing wakes the reader.
-const READ_EVERY: Duration = Duration::from_millis(100);
-
 /// How often it is looked for CPUs that have come or gone.
-const LOOK_FOR_CPUS_EVERY: Duration = Duration::from_millis(500);
-/// How soon it is read again after samples have woken the reader.
+const LOOK_FOR_CPUS_EVERY: Duration = Duration::from_secs(1);
+/// How soon the ring is read again after samples have woken the reader.
 const SOON: Duration = Duration::from_nanos(WAKE_PAUSE_NS);
 
 /// How long what was mapped before is kept, in nanoseconds: as long as the walk that an interrupted virtual machine was in
@@ -175,7 +172,7 @@ impl Recording {
         stop: BorrowedFd<'_>,
         mut after_reading: impl FnMut(&mut Self) -> ControlFlow<()>,
     ) -> Result<Ended> {
-        let mut pause = READ_EVERY;
+        let mut pause = self.config.read_every;
         let ended = loop {
             let timeout = match self.time_left() {
                 Some(Duration::ZERO) => break Ended::Duration,
@@ -186,7 +183,11 @@ impl Recording {
             self.read_ring();
             self.follow_cpus()?;
             // The kernel side leaves it to the reader to look for what came right behind what it was woken for.
-            pause = if woken.by_samples { SOON } else { READ_EVERY };
+            pause = if woken.by_samples {
+                SOON
+            } else {
+                self.config.read_every
+            };
             if after_reading(self).is_break() || woken.stop {
                 break Ended::Stopped;
             }
