@@ -23,6 +23,10 @@ use crate::sampler::{Filter, Targets, Unwind};
 use crate::serve::{self, Limits, NetSettings, Settings};
 use crate::symbolize::Detail;
 
+/// Bytes of unwind rows in the kernel. They are pages of this process, too, which is to stay small; what is evicted is
+/// made again for a program that runs again.
+const UNWIND_MEMORY: u64 = 64 << 20;
+
 /// What can be typed behind `serve`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ServeArgs {
@@ -208,7 +212,7 @@ impl ServeArgs {
                 unwind: Unwind::Auto,
                 bpf_loop: None,
                 check_walks: false,
-                unwind_memory: 256 << 20,
+                unwind_memory: UNWIND_MEMORY,
                 bpf_log: self.verbose >= 2,
             },
         })

@@ -18,6 +18,7 @@ use super::Phase;
 use super::writer::NAMING_MEMORY;
 use crate::config::Config;
 use crate::pipeline::{NameMemory, Recording, naming_options};
+use crate::resident;
 
 /// Profiles at once. Each has BPF programs and tables of its own.
 const MOST: usize = 4;
@@ -137,6 +138,7 @@ fn start_all(asks: &Receiver<Ask>) {
                 } = ask;
                 // Whether the client is still there does not matter.
                 let _ = answer.send(take(config, &stop));
+                resident::give_back();
                 drop(permit);
             });
         if let Err(error) = thread {

@@ -13,6 +13,7 @@ use crate::output::Window;
 use crate::output::push::Pushers;
 use crate::output::store::Store;
 use crate::pipeline::{Counted, NameMemory, naming_options};
+use crate::resident;
 
 /// Windows that wait or are being written, beyond which none is cut. The last one may be one more.
 const MOST_WAITING: usize = 2;
@@ -108,6 +109,7 @@ fn write_all(windows: &Receiver<Counted>, waiting: &Waiting, to: &Destinations) 
     let mut names = NameMemory::lasting();
     for window in windows {
         write(window, &mut names, to);
+        resident::give_back();
         waiting.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

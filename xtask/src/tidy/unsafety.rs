@@ -10,6 +10,7 @@ const PLACES: &[&str] = &[
     "profiler-common/src/user.rs",
     "profiler/src/launch.rs",
     "profiler/src/name_services.rs",
+    "profiler/src/resident.rs",
     "profiler/src/sampler/mapped.rs",
     "profiler/src/sampler/perf_ring.rs",
     "tests/programs/phases.rs",
