@@ -63,6 +63,8 @@ pub(crate) struct Aggregate {
     labels: Vec<Arc<Labels>>,
     label_index: HashMap<Arc<Labels>, u32>,
     stacks: HashMap<Stack, u64>,
+    /// Frames of all stacks.
+    stack_frames: usize,
     samples: u64,
     scratch: Vec<FrameIndex>,
 }
@@ -99,7 +101,11 @@ impl Aggregate {
             stop,
             frames: stack.as_slice().into(),
         };
-        *self.stacks.entry(key).or_insert(0) += 1;
+        let count = self.stacks.entry(key).or_insert(0);
+        if *count == 0 {
+            self.stack_frames += stack.len();
+        }
+        *count += 1;
         self.samples += 1;
         self.scratch = stack;
     }
@@ -107,6 +113,17 @@ impl Aggregate {
     /// How many samples were counted.
     pub(crate) fn samples(&self) -> u64 {
         self.samples
+    }
+
+    /// The memory that it takes, in bytes, without what tables have to spare and what labels and mappings take, which are
+    /// few.
+    pub(crate) fn bytes(&self) -> u64 {
+        let frame = 2 * size_of::<Frame>() + size_of::<FrameIndex>();
+        let stack = size_of::<Stack>() + size_of::<u64>();
+        let bytes = self.frames.len() * frame
+            + self.stacks.len() * stack
+            + self.stack_frames * size_of::<FrameIndex>();
+        bytes as u64
     }
 
     /// Every distinct frame.
@@ -184,5 +201,23 @@ mod tests {
         assert_eq!(counts, [1, 1, 1, 1, 3]);
         assert_eq!(aggregate.samples(), 7);
         assert_eq!(aggregate.frames().len(), 2);
+    }
+
+    /// Memory grows with distinct stacks and frames, and with nothing else.
+    #[test]
+    fn memory_is_that_of_distinct_stacks() {
+        let mut aggregate = Aggregate::default();
+        let mut bytes = vec![aggregate.bytes()];
+        for addresses in [&[1, 2, 3][..], &[1, 2, 3], &[1, 2], &[1, 2, 3, 4]] {
+            aggregate.add(frames(addresses), Stop::End, &labels(1));
+            bytes.push(aggregate.bytes());
+        }
+        let grown: Vec<u64> = bytes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(bytes[0], 0);
+        assert_eq!(grown[1], 0);
+        assert!(
+            grown[2] > 0 && grown[2] < grown[3] && grown[3] < grown[0],
+            "{grown:?}"
+        );
     }
 }

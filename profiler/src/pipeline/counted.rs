@@ -36,6 +36,11 @@ impl Counted {
         self.started_at
     }
 
+    /// What it is made of, as far as that is known before it is named.
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
     /// Names everything and builds the profile; returns it gzipped, with what it is made of.
     pub(crate) fn write_up(self) -> (Vec<u8>, Summary) {
         let mut names = NameMemory::default();

@@ -91,6 +91,11 @@ impl Recording {
         self.started.elapsed()
     }
 
+    /// The memory that what was counted since then takes, in bytes, about.
+    pub(crate) fn counted_bytes(&self) -> u64 {
+        self.aggregate.bytes()
+    }
+
     /// Samples that the kernel tried to take, and those that were lost, since the start.
     pub(crate) fn tried_and_lost(&self) -> (u64, u64) {
         let losses = self.sampler.losses();

@@ -5,7 +5,8 @@
 //!                                             demand (profiles that are asked for) ──┘
 //! ```
 //!
-//! The recorder never waits for anything but samples. While the writer is busy a window goes on and is longer.
+//! The recorder never waits for anything but samples. While the writer is busy a window goes on and is longer; while it
+//! hangs, as with a disk that does not answer, what there is no room for is given up and counted.
 
 mod demand;
 mod net;
@@ -15,6 +16,7 @@ mod page;
 pub mod query;
 mod routes;
 mod status;
+mod windows;
 mod writer;
 
 use std::ops::ControlFlow;
@@ -37,6 +39,7 @@ use notify::Manager;
 use routes::Routes;
 use status::Status;
 use tokio::sync::watch;
+use windows::Cutter;
 use writer::Writer;
 
 /// Bytes of windows that are kept in memory while the disk refuses: an hour of an ordinary machine.
@@ -157,28 +160,18 @@ pub(crate) fn run(
     }
     manager.ready();
 
-    let mut is_late = false;
+    let mut cutter = Cutter::new(&writer, &status, &dir);
     recording.run(stop, |recording| {
         manager.alive(Instant::now());
         status.is_recording(|| recording.gauges());
         if let Some(new) = reload().filter(|new| *new != limits) {
             limits = new;
-            store.set(limits.retain, limits.max_size);
+            writer.limit(limits);
         }
         if writer.has_ended() {
             return ControlFlow::Break(());
         }
-        if recording.age() < limits.window {
-            return ControlFlow::Continue(());
-        }
-        let was_late = std::mem::replace(&mut is_late, !writer.has_room());
-        if !is_late {
-            writer.write(recording.cut());
-        } else if !was_late {
-            log::warn!(
-                "writing takes longer than a window, so this one is longer; nothing is lost"
-            );
-        }
+        cutter.look(recording, limits.window);
         ControlFlow::Continue(())
     })?;
     manager.stopping();
@@ -188,7 +181,8 @@ pub(crate) fn run(
             "the thread that writes windows has ended by itself; start the profiler again, and report what it said"
         );
     }
-    let (tried, lost) = recording.tried_and_lost();
+    let (tried, mut lost) = recording.tried_and_lost();
+    lost += status.sums().given_up;
     writer.write(recording.finish());
     if !writer.finish(PATIENCE) {
         bail!(

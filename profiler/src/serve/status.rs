@@ -26,6 +26,8 @@ pub(super) struct Sums {
     pub(super) windows: u64,
     /// What they are made of, and what is missing.
     pub(super) counts: Counts,
+    /// Samples that were counted and given up, because windows were not written for too long.
+    pub(super) given_up: u64,
     /// Time that writing up took.
     pub(super) writing: Duration,
 }
@@ -55,6 +57,13 @@ impl Status {
         sums.windows += 1;
         sums.counts.add(summary);
         sums.writing += took;
+    }
+
+    /// What was counted since the last window is given up.
+    pub(super) fn gave_up(&self, summary: &Summary) {
+        let mut sums = lock(&self.sums);
+        sums.counts.losses = sums.counts.losses.plus(&summary.losses);
+        sums.given_up += summary.samples;
     }
 
     /// For how long the recorder has not gone round, if that is too long.

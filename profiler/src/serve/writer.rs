@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::ended_within;
 use super::status::Status;
+use super::{Limits, ended_within};
 use crate::output::Window;
 use crate::output::push::Pushers;
 use crate::output::store::Store;
@@ -31,12 +31,24 @@ impl Waiting {
     pub(super) fn count(&self) -> usize {
         self.0.load(Ordering::Acquire)
     }
+
+    /// Whether another window may be cut now.
+    pub(super) fn has_room(&self) -> bool {
+        self.count() < MOST_WAITING
+    }
+}
+
+/// What the thread is asked to do.
+enum Job {
+    Write(Box<Counted>),
+    /// Other limits hold. Removing what is too much is up to this thread, as the disk may take its time.
+    Limit(Limits),
 }
 
 /// The thread and what waits for it.
 pub(super) struct Writer {
     waiting: Waiting,
-    windows: Sender<Counted>,
+    jobs: Sender<Job>,
     thread: JoinHandle<()>,
 }
 
@@ -48,7 +60,7 @@ impl Writer {
         pushers: Arc<Pushers>,
     ) -> io::Result<Self> {
         // Its bound is `has_room`: who asks first never waits.
-        let (windows, receiver) = channel();
+        let (jobs, receiver) = channel();
         let waiting = Waiting::default();
         let waiting_there = waiting.clone();
         let thread = std::thread::Builder::new()
@@ -59,18 +71,18 @@ impl Writer {
                     status,
                     pushers,
                 };
-                write_all(&receiver, &waiting_there, &to);
+                do_all(&receiver, &waiting_there, &to);
             })?;
         Ok(Self {
             waiting,
-            windows,
+            jobs,
             thread,
         })
     }
 
     /// Whether another window may be cut now.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.count() < MOST_WAITING
+        self.waiting.has_room()
     }
 
     /// What waits for it, for others to look at.
@@ -86,14 +98,20 @@ impl Writer {
     /// Hands over a window; never waits.
     pub(super) fn write(&self, window: Counted) {
         self.waiting.0.fetch_add(1, Ordering::AcqRel);
-        if self.windows.send(window).is_err() {
+        if self.jobs.send(Job::Write(Box::new(window))).is_err() {
             log::error!("a window is lost, because the thread that writes windows has ended");
         }
     }
 
+    /// Has other limits hold; never waits.
+    pub(super) fn limit(&self, limits: Limits) {
+        // Without the thread there is nothing to limit; that it has ended is said elsewhere.
+        let _ = self.jobs.send(Job::Limit(limits));
+    }
+
     /// Has what waits written, for `patience` at most; tells whether all of it was.
     pub(super) fn finish(self, patience: Duration) -> bool {
-        drop(self.windows);
+        drop(self.jobs);
         ended_within(&self.thread, patience) && self.thread.join().is_ok()
     }
 }
@@ -105,12 +123,17 @@ struct Destinations {
     pushers: Arc<Pushers>,
 }
 
-fn write_all(windows: &Receiver<Counted>, waiting: &Waiting, to: &Destinations) {
+fn do_all(jobs: &Receiver<Job>, waiting: &Waiting, to: &Destinations) {
     let mut names = NameMemory::lasting();
-    for window in windows {
-        write(window, &mut names, to);
-        resident::give_back();
-        waiting.0.fetch_sub(1, Ordering::AcqRel);
+    for job in jobs {
+        match job {
+            Job::Write(window) => {
+                write(*window, &mut names, to);
+                resident::give_back();
+                waiting.0.fetch_sub(1, Ordering::AcqRel);
+            }
+            Job::Limit(limits) => to.store.set(limits.retain, limits.max_size),
+        }
     }
 }
 

@@ -8,9 +8,12 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{Service, WindowFile, output, profiler, shared, windows};
+use crate::harness::{
+    Service, SilentFiles, WindowFile, number_before, output, profiler, shared, windows,
+};
 
 /// A service with windows of a second.
 fn serve(dir: &Path, args: &[&str]) -> Service {
@@ -203,4 +206,45 @@ fn no_more_than_allowed() {
         !last.is_empty() && !last.contains(&first[0]),
         "{first:#?}\n{last:#?}"
     );
+}
+
+/// A disk that does not answer holds up nothing but writing: samples, numbers and signals go on. What was counted is written
+/// when it answers.
+#[test]
+fn a_disk_that_hangs() {
+    let Some(_turn) = shared() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let (dir, config) = (home.path().join("windows"), home.path().join("serve.toml"));
+    fs::write(&config, "window = \"1s\"\n").unwrap();
+    let args = ["-F", "99", "--config", config.to_str().unwrap()];
+    let (mut service, client) = Service::listening(&dir, &args);
+    service.wait_for_windows(2);
+    let disk = SilentFiles::over(&dir);
+    service.wait_for("writing takes longer than a window");
+    for retain in ["1h", "2h"] {
+        fs::write(&config, format!("window = \"1s\"\nretain = \"{retain}\"\n")).unwrap();
+        service.signal(Signal::HUP);
+        service.wait_for("was read again");
+    }
+    assert!(client.metric("profiler_queue_depth{of=\"windows\"}") >= 2.0);
+    let health = client.ask("/healthz", &[]);
+    assert_eq!(health.status, 200, "{}", health.text());
+    assert!(
+        health.text().contains("wait to be written"),
+        "{}",
+        health.text()
+    );
+    drop(disk);
+    service.wait_for_windows(3);
+    let said = service.stop();
+    let windows = whole_windows(&dir);
+    let samples: i64 = windows.iter().map(|one| one.profile.total_count()).sum();
+    let lost = number_before(&said, " lost;");
+    assert_eq!(
+        samples,
+        number_before(&said, " samples tried") - lost,
+        "{said}"
+    );
+    assert_eq!(lost, 0, "{said}");
+    assert_adjoining(&windows);
 }

@@ -34,7 +34,9 @@ pub(crate) enum Silence {
 
 /// The mounted file system; unmounted when dropped.
 pub(crate) struct SilentFiles {
-    directory: TempDir,
+    directory: PathBuf,
+    /// The same, where it was made for this: removed with it.
+    made: Option<TempDir>,
     server: Arc<Server>,
     /// Its thread ends with the file system.
     _session: BackgroundSession,
@@ -54,15 +56,32 @@ impl SilentFiles {
     pub(crate) fn with(program: &Path) -> Self {
         let mut content = fs::read(program).unwrap();
         content.resize(content.len() + PADDING, 0);
-        let server = Arc::new(Server {
+        let server = Server {
             content,
             ..Server::default()
-        });
+        };
         let directory = tempfile::tempdir().unwrap();
+        let mut files = Self::mount(server, directory.path());
+        files.made = Some(directory);
+        files
+    }
+
+    /// Mounts a file system over a directory, which hides what is there and answers nothing.
+    pub(crate) fn over(directory: &Path) -> Self {
+        let server = Server {
+            all: AtomicBool::new(true),
+            ..Server::default()
+        };
+        Self::mount(server, directory)
+    }
+
+    fn mount(server: Server, directory: &Path) -> Self {
+        let server = Arc::new(server);
         let handle = Handle(Arc::clone(&server));
-        let session = fuser::spawn_mount(handle, directory.path(), &Config::default()).unwrap();
+        let session = fuser::spawn_mount(handle, directory, &Config::default()).unwrap();
         Self {
-            directory,
+            directory: directory.to_owned(),
+            made: None,
             server,
             _session: session,
         }
@@ -70,7 +89,7 @@ impl SilentFiles {
 
     /// The program.
     pub(crate) fn program(&self) -> PathBuf {
-        self.directory.path().join(NAME)
+        self.directory.join(NAME)
     }
 
     /// From now on the server does not answer.
@@ -99,7 +118,7 @@ impl Drop for SilentFiles {
     fn drop(&mut self) {
         self.answer();
         // Whoever still has the program open, as one that was killed this moment, must not keep it mounted.
-        if let Err(error) = unmount(self.directory.path(), UnmountFlags::DETACH) {
+        if let Err(error) = unmount(&self.directory, UnmountFlags::DETACH) {
             eprintln!("the file system of a test stays mounted: {error}");
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::name::{self, Parts};
+use super::name::Parts;
 
 /// A window that can be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -180,13 +180,9 @@ impl Index {
         self.memory
     }
 
-    /// A name for `parts` that no window has and of which `is_taken` knows no file.
-    pub(super) fn free_name(&self, parts: &Parts, is_taken: impl Fn(&str) -> bool) -> String {
-        let names = (1..u32::MAX).map(|number| name::format(parts, number));
-        let mut free =
-            names.filter(|name| !self.entries.contains_key(name.as_str()) && !is_taken(name));
-        free.next()
-            .expect("no directory holds 2^32 files of one name")
+    /// Whether there is a window of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
     }
 
     fn amount(&mut self, place: &Place) -> &mut Amount {

@@ -137,7 +137,7 @@ impl Store {
         }
     }
 
-    /// Other limits, which hold at once.
+    /// Other limits, which hold at once. Waits for the disk.
     pub(crate) fn set(&self, retain: Duration, max_size: u64) {
         let directory = self.lock_directory();
         {
@@ -154,6 +154,7 @@ impl Store {
 
     /// Takes a window into memory, from where it is written.
     fn add(&self, directory: Option<&Directory>, parts: &Parts, profile: Arc<[u8]>) {
+        let name = self.free_name(directory, parts);
         let mut state = self.lock();
         let bytes = profile.len() as u64;
         if bytes > state.max_size {
@@ -164,14 +165,22 @@ impl Store {
             );
             return;
         }
-        let name = state.index.free_name(parts, |name| {
-            directory.is_some_and(|directory| directory.has(name))
-        });
         // What a restart reads from the name is said now already.
         let parts = name::parse(&name).unwrap_or_else(|| parts.clone());
         state
             .index
             .insert(&name, parts, bytes, Place::Memory(profile));
+    }
+
+    /// A name that no window has, nor a file of somebody else. The disk is asked while others may ask for numbers, as it may
+    /// not answer.
+    fn free_name(&self, directory: Option<&Directory>, parts: &Parts) -> String {
+        let names = (1..u32::MAX).map(|number| name::format(parts, number));
+        let mut free = names.filter(|name| {
+            !self.lock().index.has(name) && !directory.is_some_and(|directory| directory.has(name))
+        });
+        free.next()
+            .expect("no directory holds 2^32 files of one name")
     }
 
     /// Writes what is in memory, oldest first, until the disk refuses.

@@ -23,6 +23,12 @@ impl Routes {
                 counts.in_memory, counts.dropped
             )));
         }
+        let waiting = self.waiting.count();
+        if !self.waiting.has_room() {
+            return Ok(plain(format!(
+                "ok, but {waiting} windows wait to be written, and the next one is longer; look at the disk\n"
+            )));
+        }
         Ok(plain("ok\n".to_owned()))
     }
 }

@@ -61,6 +61,7 @@ impl Routes {
                 ("ring full", losses.ring_full),
                 ("refused by the kernel", losses.output_failed),
                 ("malformed", losses.malformed),
+                ("writing hangs", sums.given_up),
             ],
         );
         to.each(
