@@ -4,7 +4,7 @@
 //!
 //! | variable | what |
 //! | --- | --- |
-//! | `PROFILER_BIN` | the program under test, a release build |
+//! | `PROFILER_BIN` | the program under test: the one that is handed out |
 //! | `PROFILER_FIXTURES` | the directory with the compiled target programs |
 //! | `PROFILER_TOOLS` | the directory with the pprof programs that read the profiles |
 //! | `PROFILER_SKIPS` | a file to which a test that cannot run here appends a line: its name, a tab, the reason |
@@ -21,7 +21,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::tally::Tally;
-use crate::{command, fixtures, go, google_pprof, profiler, setup, workspace};
+use crate::{command, ebpf, fixtures, go, google_pprof, profiler, setup, workspace};
 
 /// `cargo xtask test [FILTER]`: what is given goes to every test binary, `-- --test-threads=1` for instance.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -29,14 +29,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .strip_prefix(&["--".to_owned()])
         .unwrap_or(arguments);
     setup::for_tests()?;
-    let program = profiler::build()?;
+    let program = profiler::build_static()?;
     let fixtures = fixtures::build()?;
     google_pprof::ensure(&workspace::target())?;
     go::ensure_pprof(&workspace::target())?;
 
     let mut tally = Tally::default();
-    let mut cargo = command::host_cargo();
-    cargo.args(["test", "--locked", "--no-fail-fast"]);
+    let mut cargo = cargo_test();
+    cargo.arg("--no-fail-fast");
     add_filter(cargo.arg("--"), arguments);
     count(&mut cargo, &mut tally)?;
 
@@ -71,7 +71,7 @@ pub(crate) fn slow(arguments: &[String]) -> Result<()> {
         bail!("unknown argument `{argument}`: this task takes none");
     }
     setup::for_tests()?;
-    profiler::build()?;
+    ebpf::build()?;
     let mut cargo = command::host_cargo();
     cargo.args(["test", "--release", "--locked", "--package", "profiler"]);
     cargo.args(["--lib", "--features", "slow-tests", "--"]);
@@ -141,20 +141,21 @@ fn count(command: &mut Command, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Builds the suite as this person, so that root leaves no files in the target directory.
+/// `cargo test` for all packages but that of BPF, which has no tests.
 ///
-/// Together with the default members: cargo chooses the features of dependencies for all selected packages at
-/// once, and for the suite alone it would compile half of them a second time.
-fn build_suite() -> Result<PathBuf> {
+/// For all of them even where one is meant: cargo chooses the features of dependencies for all selected packages at
+/// once, and would compile most dependencies another time.
+fn cargo_test() -> Command {
     let mut cargo = command::host_cargo();
-    cargo.args([
-        "test",
-        "--workspace",
-        "--exclude",
-        "profiler-ebpf",
-        "--no-run",
-        "--locked",
-    ]);
+    cargo.args(["test", "--workspace", "--exclude", "profiler-ebpf"]);
+    cargo.arg("--locked");
+    cargo
+}
+
+/// Builds the suite as this person, so that root leaves no files in the target directory.
+fn build_suite() -> Result<PathBuf> {
+    let mut cargo = cargo_test();
+    cargo.args(["--lib", "--bins", "--no-run"]);
     cargo
         .args(["--quiet", "--message-format=json-render-diagnostics"])
         .stderr(Stdio::inherit());

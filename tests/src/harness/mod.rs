@@ -37,7 +37,7 @@ pub(crate) use uprobe::Uprobe;
 
 /// The program under test.
 pub(crate) fn profiler() -> PathBuf {
-    place("PROFILER_BIN", "release/profiler")
+    place("PROFILER_BIN", "x86_64-unknown-linux-gnu/release/profiler")
 }
 
 /// A compiled target program.

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             "the guests' file system is made by root: run `sudo env PATH=\"$PATH\" cargo xtask vm`"
         );
     }
-    let program = profiler::build()?;
+    let program = profiler::build_static()?;
     tools::ensure()?;
     let directory = workspace::target().join("vm");
     let found = kernels::get(&directory, &plan.series)?;
