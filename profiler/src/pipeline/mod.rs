@@ -183,7 +183,7 @@ impl Recording {
             self.read_ring();
             self.follow_cpus()?;
             // The kernel side leaves it to the reader to look for what came right behind what it was woken for.
-            pause = if woken.by_samples {
+            pause = if woken.by_sample {
                 SOON
             } else {
                 self.config.read_every
