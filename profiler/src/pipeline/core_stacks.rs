@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use profiler_common::{Cfa, Registers, Rule, SavedFp, Stop};
 
-use super::names::name_frames;
+use super::name_memory::name_frames;
 use super::write_up;
 use crate::addr::{CodeAddr, ElfAddr, ProcAddr};
 use crate::aggregate::{Aggregate, Counted, Frame, Labels, MappingIndex, Place};

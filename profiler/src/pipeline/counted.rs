@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::names::NameMemory;
+use super::name_memory::NameMemory;
 use super::{label_text, write_up};
 use crate::aggregate::Aggregate;
 use crate::config::Config;

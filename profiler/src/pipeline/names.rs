@@ -1,37 +1,16 @@
-//! Asks for the names of frames, each address once, and remembers them from one window to the next.
+//! Whom to ask for the names of frames, and all of them at once. What was found before is remembered by [`super::name_memory`].
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::addr::{ElfAddr, ProcAddr};
 use crate::aggregate::{Frame, Place};
-use crate::binary::FileId;
 use crate::process::{MappingKind, ProcFs};
-use crate::symbolize::{Detail, Miss, Named, Options, Source, Symbolizer};
+use crate::symbolize::{Answer, Detail, Miss, Options, Source, Symbolizer};
 
 /// Stack for reading debug information, in bytes: the library for it recurses once per level of inlining, and a
 /// binary made to hurt has hundreds of thousands. Only what is used takes memory.
 const DEEP_STACK: usize = 256 << 20;
-
-/// Windows for which a name is remembered that nobody has asked for again.
-const UNUSED_FOR: u32 = 10;
-
-/// Windows after which names of a source are looked for anew: debug files may have come since.
-const GOOD_FOR: u32 = 240;
-
-/// Bytes that remembered names may take: of Rust, an address has the long names of five inlined functions and more.
-const MOST_BYTES: usize = 32 << 20;
-
-/// The name of each frame, in their order. The addresses of one source are asked for together.
-pub(super) fn name_frames(
-    detail: Detail,
-    options: &Options,
-    frames: &[Frame],
-    places: &[&Place],
-) -> Vec<Named> {
-    NameMemory::default().name_frames(detail, options, frames, places)
-}
 
 /// How names are looked for when naming one binary may add so many bytes to the memory of the process.
 pub(crate) fn naming_options(memory_limit: u64) -> Options {
@@ -41,202 +20,13 @@ pub(crate) fn naming_options(memory_limit: u64) -> Options {
     }
 }
 
-/// Names that were found before. Its default remembers nothing from one call to the next.
-#[derive(Debug, Default)]
-pub(crate) struct NameMemory {
-    remembers: bool,
-    sources: HashMap<Lasting, Remembered>,
-    window: u32,
-    forgotten: u64,
-}
-
-/// A source whose addresses mean the same for as long as it is there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Lasting {
-    /// The kernel's own code.
-    Kernel,
-    /// A file, whatever process has it mapped.
-    File(FileId),
-}
-
-#[derive(Debug)]
-struct Remembered {
-    since: u32,
-    names: HashMap<ElfAddr, Remembrance>,
-}
-
-#[derive(Debug)]
-struct Remembrance {
-    named: Named,
-    used: u32,
-}
-
-impl Remembrance {
-    /// About how many bytes it takes, with what the table needs besides.
-    fn bytes(&self) -> usize {
-        let functions = self.named.iter().flatten();
-        let functions = functions.map(|function| {
-            let texts = [&function.name, &function.system_name, &function.file];
-            size_of_val(function) + texts.map(String::len).iter().sum::<usize>()
-        });
-        2 * size_of::<Self>() + functions.sum::<usize>()
-    }
-}
-
-impl NameMemory {
-    /// Remembers what lasts, for the windows to come.
-    pub(crate) fn lasting() -> Self {
-        Self {
-            remembers: true,
-            ..Self::default()
-        }
-    }
-
-    /// How many names were forgotten to make room, and not because nobody has asked for them.
-    pub(crate) fn forgotten(&self) -> u64 {
-        self.forgotten
-    }
-
-    /// How many names it holds.
-    pub(crate) fn len(&self) -> usize {
-        self.sources.values().map(|source| source.names.len()).sum()
-    }
-
-    /// How many bytes they take.
-    fn bytes(&self) -> usize {
-        let names = self
-            .sources
-            .values()
-            .flat_map(|source| source.names.values());
-        names.map(Remembrance::bytes).sum()
-    }
-
-    /// The name of each frame, in their order.
-    pub(super) fn name_frames(
-        &mut self,
-        detail: Detail,
-        options: &Options,
-        frames: &[Frame],
-        places: &[&Place],
-    ) -> Vec<Named> {
-        self.window += 1;
-        let mut names: Vec<Named> = vec![Err(Miss::NoSymbol); frames.len()];
-        let mut groups: HashMap<SourceKey, Group> = HashMap::new();
-        for (position, frame) in frames.iter().enumerate() {
-            match question(frame, places) {
-                Ok((key, source, address)) => {
-                    if let Some(named) = self.recall(&source, address) {
-                        names[position] = named;
-                        continue;
-                    }
-                    let group = groups.entry(key).or_insert_with(|| Group {
-                        source,
-                        positions: Vec::new(),
-                        addresses: Vec::new(),
-                    });
-                    group.positions.push(position);
-                    group.addresses.push(address);
-                }
-                Err(miss) => names[position] = Err(miss),
-            }
-        }
-        let (kernel, others): (Vec<Group>, Vec<Group>) = groups
-            .into_values()
-            .partition(|group| matches!(group.source, Source::Kernel));
-        let answers = ask_all(&kernel, &others, detail, options);
-        for (group, named) in kernel.iter().chain(&others).zip(answers) {
-            self.remember(group, &named);
-            for (position, named) in group.positions.iter().zip(named) {
-                names[*position] = named;
-            }
-        }
-        self.forget(MOST_BYTES);
-        names
-    }
-
-    fn recall(&mut self, source: &Source, address: ElfAddr) -> Option<Named> {
-        let source = self.sources.get_mut(&Lasting::of(source)?)?;
-        let known = source.names.get_mut(&address)?;
-        known.used = self.window;
-        Some(known.named.clone())
-    }
-
-    fn remember(&mut self, group: &Group, names: &[Named]) {
-        let Some(key) = Lasting::of(&group.source).filter(|_| self.remembers) else {
-            return;
-        };
-        let (window, since) = (self.window, self.window);
-        let source = self.sources.entry(key).or_insert_with(|| Remembered {
-            since,
-            names: HashMap::new(),
-        });
-        for (address, named) in group.addresses.iter().zip(names) {
-            if key == Lasting::Kernel && !lasts(named) {
-                continue;
-            }
-            let named = named.clone();
-            let known = Remembrance {
-                named,
-                used: window,
-            };
-            source.names.insert(*address, known);
-        }
-    }
-
-    /// Forgets what was not asked for in a while, and more of it when there is too much.
-    fn forget(&mut self, most: usize) {
-        let window = self.window;
-        self.sources
-            .retain(|_, source| window - source.since < GOOD_FOR);
-        self.forget_unused_for(UNUSED_FOR);
-        let before = self.len();
-        for unused_for in (0..UNUSED_FOR).rev() {
-            if self.bytes() <= most {
-                break;
-            }
-            self.forget_unused_for(unused_for);
-        }
-        self.forgotten += (before - self.len()) as u64;
-    }
-
-    fn forget_unused_for(&mut self, windows: u32) {
-        let window = self.window;
-        self.sources.retain(|_, source| {
-            source
-                .names
-                .retain(|_, known| window - known.used < windows);
-            !source.names.is_empty()
-        });
-    }
-}
-
-/// Whether a name of the kernel is one of its own code: modules and BPF programs come and go, and other code takes
-/// their place.
-fn lasts(named: &Named) -> bool {
-    named
-        .iter()
-        .flatten()
-        .all(|function| function.name == function.system_name)
-        && named.is_ok()
-}
-
-impl Lasting {
-    fn of(source: &Source) -> Option<Self> {
-        match source {
-            Source::Kernel => Some(Self::Kernel),
-            Source::Binary(binary) => Some(Self::File(binary.id())),
-            Source::PerfMap(_) => None,
-        }
-    }
-}
-
 /// Asks for the kernel's names and all others at the same time; returns those of each group, the kernel's first.
-fn ask_all(
+pub(super) fn ask_all(
     kernel: &[Group],
     others: &[Group],
     detail: Detail,
     options: &Options,
-) -> Vec<Vec<Named>> {
+) -> Vec<Vec<Answer>> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("names".to_owned())
@@ -252,19 +42,20 @@ fn ask_all(
     })
 }
 
-fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<Vec<Named>> {
-    let names = groups.iter().map(|group| {
+fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<Vec<Answer>> {
+    let answers = groups.iter().map(|group| {
         let symbolizer = Symbolizer::new(group.detail(detail), options.clone());
-        symbolizer.symbolize(&group.source, &group.addresses)
+        symbolizer.answers(&group.source, &group.addresses)
     });
-    names.collect()
+    answers.collect()
 }
 
 /// Addresses of one source.
-struct Group {
-    source: Source,
-    positions: Vec<usize>,
-    addresses: Vec<ElfAddr>,
+pub(super) struct Group {
+    pub(super) source: Source,
+    /// Where the frames are that have them.
+    pub(super) positions: Vec<usize>,
+    pub(super) addresses: Vec<ElfAddr>,
 }
 
 impl Group {
@@ -284,7 +75,7 @@ impl Group {
 
 /// What makes two sources the same.
 #[derive(PartialEq, Eq, Hash)]
-enum SourceKey {
+pub(super) enum SourceKey {
     Kernel,
     PerfMap(u32),
     /// By address of the shared binary, which its group keeps alive.
@@ -292,7 +83,10 @@ enum SourceKey {
 }
 
 /// Whom to ask for the name of a frame, and by which address; or why nobody can be asked.
-fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfAddr), Miss> {
+pub(super) fn question(
+    frame: &Frame,
+    places: &[&Place],
+) -> Result<(SourceKey, Source, ElfAddr), Miss> {
     let index = frame
         .mapping
         .ok_or_else(|| Miss::Unreadable("the address is in no mapping".to_owned()))?;
@@ -319,81 +113,5 @@ fn question(frame: &Frame, places: &[&Place]) -> Result<(SourceKey, Source, ElfA
                 .map_or_else(|| "not opened".to_owned(), |error| error.to_string()),
         )),
         _ => Err(Miss::NoSymbol),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kernel(addresses: std::ops::Range<u64>) -> Group {
-        Group {
-            source: Source::Kernel,
-            positions: Vec::new(),
-            addresses: addresses.map(ElfAddr).collect(),
-        }
-    }
-
-    fn window(memory: &mut NameMemory, addresses: std::ops::Range<u64>, most: usize) {
-        memory.window += 1;
-        let names: Vec<Named> = addresses.clone().map(|_| Ok(Vec::new())).collect();
-        memory.remember(&kernel(addresses), &names);
-        memory.forget(most);
-    }
-
-    fn knows(memory: &mut NameMemory, address: u64) -> bool {
-        memory.recall(&Source::Kernel, ElfAddr(address)).is_some()
-    }
-
-    /// A name is there as long as somebody asks for it, and goes some windows after nobody does.
-    #[test]
-    fn unused_names_go() {
-        let mut memory = NameMemory::lasting();
-        window(&mut memory, 0..2, usize::MAX);
-        for _ in 0..2 * UNUSED_FOR {
-            assert!(knows(&mut memory, 0));
-            window(&mut memory, 9..10, usize::MAX);
-        }
-        assert!(knows(&mut memory, 0));
-        assert!(!knows(&mut memory, 1));
-        assert_eq!(memory.forgotten(), 0);
-    }
-
-    /// They never take more than the most, the ones used longest ago go first, and that is counted.
-    #[test]
-    fn memory_is_bounded() {
-        let mut memory = NameMemory::lasting();
-        window(&mut memory, 0..1, usize::MAX);
-        let one = memory.bytes();
-        let mut memory = NameMemory::lasting();
-        window(&mut memory, 0..10, 15 * one);
-        window(&mut memory, 10..20, 15 * one);
-        assert_eq!((memory.len(), memory.forgotten()), (10, 10));
-        assert!(!knows(&mut memory, 0));
-        assert!(knows(&mut memory, 10));
-        window(&mut memory, 20..120, 15 * one);
-        assert_eq!((memory.len(), memory.forgotten()), (0, 120));
-    }
-
-    /// Names are looked for anew after some windows, used or not: debug files may have come.
-    #[test]
-    fn names_are_looked_for_anew() {
-        let mut memory = NameMemory::lasting();
-        window(&mut memory, 0..1, usize::MAX);
-        for _ in 0..GOOD_FOR - 1 {
-            assert!(knows(&mut memory, 0));
-            window(&mut memory, 1..1, usize::MAX);
-        }
-        assert!(knows(&mut memory, 0));
-        window(&mut memory, 1..1, usize::MAX);
-        assert!(!knows(&mut memory, 0));
-    }
-
-    /// For one profile nothing is remembered.
-    #[test]
-    fn single_profiles_remember_nothing() {
-        let mut memory = NameMemory::default();
-        window(&mut memory, 0..10, usize::MAX);
-        assert_eq!(memory.len(), 0);
     }
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::{Function, Miss, Named};
+use super::{Answer, Function, Miss, Named};
 use crate::addr::ElfAddr;
 
 /// How far behind the start of the last symbol before it an address may lie.
@@ -21,6 +21,8 @@ const LONGEST_FUNCTION: u64 = 256 << 10;
 struct Query {
     address: u64,
     start: u64,
+    /// Where the next symbol begins; `u64::MAX` when that is not known.
+    end: u64,
     rank: Rank,
     symbol: String,
     module: Option<String>,
@@ -31,8 +33,8 @@ struct Query {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Rank(u8, usize);
 
-/// The names of the kernel functions that contain `addresses`, in their order, out of the kallsyms file `path`.
-pub(super) fn symbolize(path: &Path, addresses: &[ElfAddr]) -> Vec<Named> {
+/// The kernel functions that contain `addresses`, in their order, out of the kallsyms file `path`.
+pub(super) fn symbolize(path: &Path, addresses: &[ElfAddr]) -> Vec<Answer> {
     let mut order: Vec<usize> = (0..addresses.len()).collect();
     order.sort_unstable_by_key(|&index| addresses[index]);
     let mut queries: Vec<Query> = order
@@ -47,12 +49,13 @@ pub(super) fn symbolize(path: &Path, addresses: &[ElfAddr]) -> Vec<Named> {
         ),
         Err(error) => Some(format!("{}: {error}", path.display())),
     };
-    let mut answers = vec![Err(Miss::NoSymbol); addresses.len()];
+    let nothing = |address: &ElfAddr| Answer::single(*address, Err(Miss::NoSymbol));
+    let mut answers: Vec<Answer> = addresses.iter().map(nothing).collect();
     for (index, query) in order.into_iter().zip(queries) {
-        answers[index] = match &problem {
-            Some(problem) => Err(Miss::Unreadable(problem.clone())),
-            None => query.answer(),
-        };
+        match &problem {
+            Some(problem) => answers[index].named = Err(Miss::Unreadable(problem.clone())),
+            None => answers[index] = query.answer(),
+        }
     }
     answers
 }
@@ -76,24 +79,36 @@ impl Query {
         Self {
             address,
             start: 0,
+            end: u64::MAX,
             rank: Rank::default(),
             symbol: String::new(),
             module: None,
         }
     }
 
-    fn answer(self) -> Named {
+    fn answer(self) -> Answer {
+        let range = match self.end {
+            u64::MAX => Answer::only(ElfAddr(self.address)),
+            end => ElfAddr(self.start)..ElfAddr(end.min(self.start + LONGEST_FUNCTION + 1)),
+        };
+        match self.named() {
+            Err(miss) => Answer::single(ElfAddr(self.address), Err(miss)),
+            named => Answer { named, range },
+        }
+    }
+
+    fn named(&self) -> Named {
         let end_of_image = matches!(self.symbol.as_str(), "_etext" | "_einittext" | "_end");
         if self.symbol.is_empty() || end_of_image || self.address - self.start > LONGEST_FUNCTION {
             return Err(Miss::NoSymbol);
         }
-        let name = match self.module {
+        let name = match &self.module {
             Some(module) => format!("{} {module}", self.symbol),
             None => self.symbol.clone(),
         };
         Ok(vec![Function {
             name,
-            system_name: self.symbol,
+            system_name: self.symbol.clone(),
             file: String::new(),
             line: 0,
         }])
@@ -145,6 +160,7 @@ impl Symbol {
                 *query = Query {
                     address: query.address,
                     start: self.address,
+                    end,
                     rank,
                     symbol: name.to_owned(),
                     module: module.map(str::to_owned),

@@ -48,6 +48,48 @@ fn symbolize(kallsyms: &str, addresses: &[u64]) -> Vec<Result<(String, String), 
         .collect()
 }
 
+/// An answer holds for all of its function, as far as that is known, and for nothing behind it.
+#[test]
+fn answers_hold_for_functions() {
+    let workshop = Workshop::new();
+    let path = workshop.path("kallsyms");
+    fs::write(&path, KALLSYMS).unwrap();
+    let options = Options {
+        kallsyms: path,
+        ..workshop.options()
+    };
+    let symbolizer = Symbolizer::new(Detail::Full, options);
+    let cases = [
+        // Up to the next function.
+        (
+            0xffff_ffff_8100_0108,
+            0xffff_ffff_8100_0100..0xffff_ffff_8100_0200,
+        ),
+        (
+            0xffff_ffff_8100_0215,
+            0xffff_ffff_8100_0210..0xffff_ffff_8100_0300,
+        ),
+        // Nothing is known of what is there.
+        (
+            0xffff_ffff_8100_0301,
+            0xffff_ffff_8100_0301..0xffff_ffff_8100_0302,
+        ),
+        // What the unsorted symbols of a module end with is not known.
+        (
+            0xffff_ffff_c027_9405,
+            0xffff_ffff_c027_9405..0xffff_ffff_c027_9406,
+        ),
+    ];
+    for (address, range) in cases {
+        let answers = symbolizer.answers(&Source::Kernel, &[ElfAddr(address)]);
+        assert_eq!(
+            answers[0].range,
+            ElfAddr(range.start)..ElfAddr(range.end),
+            "{address:#x}"
+        );
+    }
+}
+
 /// Each address gets the nearest symbol of code before it, the most public of several, modules named.
 #[test]
 fn nearest_symbol() {
