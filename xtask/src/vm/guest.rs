@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::doctor;
 use super::tools::BUSYBOX;
+use super::{doctor, limits};
 use crate::{command, workspace};
 
 /// How deep the recursion is.
@@ -148,6 +148,7 @@ fn script() -> String {
         record {INSIDE} --comm '^recursion$' --cgroup / --labels all\n"
     );
     text += &doctor::script();
+    text += &limits::script();
     text += &format!("echo '{END}'\npoweroff -f\n");
     text
 }

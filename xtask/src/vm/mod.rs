@@ -7,6 +7,7 @@ mod boot;
 mod doctor;
 mod guest;
 mod kernels;
+mod limits;
 mod tools;
 mod verdict;
 
@@ -149,9 +150,10 @@ fn table(verdicts: &[Verdict]) -> Result<String> {
     text += "Debian's cloud kernels for amd64, emulated by qemu. Instructions: what the verifier looked at before it accepted the program \
              (not told before 5.16); `walk_on` is the part of the walk by tail calls that calls itself. Whole: of a recursion 200 deep without \
              frame pointers, stacks with exactly its frames from the innermost to the outermost. In the kernel: samples taken in a system call \
-             that have the user's stack up to the outermost frame.\n\n";
-    text += "| kernel | walk | whole | in the kernel | by tail calls: whole | on_cpu | on_cpu_by_calls + walk_on | on_cpu_by_fp | fork, exec, exit | s | |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+             that have the user's stack up to the outermost frame. Serve: the most memory that its control group counted, within the limits of \
+             its systemd unit.\n\n";
+    text += "| kernel | walk | whole | in the kernel | by tail calls: whole | on_cpu | on_cpu_by_calls + walk_on | on_cpu_by_fp | fork, exec, exit | serve, MiB | s | |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     for verdict in verdicts {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", verdict.row());

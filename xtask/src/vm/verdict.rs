@@ -9,15 +9,15 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::doctor;
 use super::guest::{DEPTH, END, EXIT_CODE, INSIDE, PROFILE_BEGINS, PROFILE_ENDS, RECORDINGS};
 use super::kernels::Kernel;
+use super::{doctor, limits};
 use crate::bench::pprof_text;
 use crate::bench::profile::{Profile, Stack};
 use crate::command;
 
 /// Fewer samples than this prove nothing; an emulated processor gives some 300.
-const LEAST_SAMPLES: u64 = 50;
+pub(super) const LEAST_SAMPLES: u64 = 50;
 /// Share of stacks that must be as they are known to be. The rest is for what starts and ends.
 const LEAST_SHARE: f64 = 0.97;
 /// The first series with `bpf_loop`; before it a program that calls it must be refused.
@@ -34,6 +34,8 @@ pub(super) struct Verdict {
     shares: HashMap<&'static str, f64>,
     /// Instructions verified, by program.
     verified: HashMap<String, u64>,
+    /// The most memory of `serve` that its control group counted, in MiB.
+    serve_mib: Option<u64>,
 }
 
 impl Verdict {
@@ -46,6 +48,7 @@ impl Verdict {
             walk: "-",
             shares: HashMap::new(),
             verified: HashMap::new(),
+            serve_mib: None,
         }
     }
 
@@ -67,7 +70,7 @@ impl Verdict {
             }
         };
         format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0} | {} |",
             self.version,
             self.walk,
             share("auto"),
@@ -77,6 +80,8 @@ impl Verdict {
             verified(&["on_cpu_by_calls", "walk_on"]),
             verified(&["on_cpu_by_fp"]),
             verified(&["process_fork", "process_exec", "process_exit"]),
+            self.serve_mib
+                .map_or_else(|| "-".to_owned(), |mib| mib.to_string()),
             self.seconds,
             self.failures.join("; "),
         )
@@ -97,6 +102,9 @@ impl fmt::Display for Verdict {
         )?;
         for (name, share) in &self.shares {
             write!(f, ", {name} {:.1} %", share * 100.0)?;
+        }
+        if let Some(mib) = self.serve_mib {
+            write!(f, ", serve {mib} MiB")?;
         }
         self.failures
             .iter()
@@ -120,6 +128,7 @@ pub(super) fn read(kernel: &Kernel, log: &Path, seconds: f64) -> Result<Verdict>
         },
         shares: HashMap::new(),
         verified: verified(&text),
+        serve_mib: None,
     };
     if !text.contains(END) {
         verdict
@@ -150,6 +159,10 @@ pub(super) fn read(kernel: &Kernel, log: &Path, seconds: f64) -> Result<Verdict>
     verdict
         .failures
         .extend(doctor::failures(&text, series(&kernel.version)));
+    match limits::examine(&text) {
+        Ok(mib) => verdict.serve_mib = Some(mib),
+        Err(failure) => verdict.failures.push(failure),
+    }
     let used = if has_loop { "on_cpu" } else { "walk_on" };
     let ran = text.contains(&format!("BPF program {used}: "));
     if !ran {
