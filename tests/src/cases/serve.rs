@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::harness::{
-    Service, Target, WindowFile, alone, copy_program, count_of, fixture, number_before, shared,
-    skip, windows,
+    Service, Target, WindowFile, alone, assert_adjoining, assert_each_sample_once, copy_program,
+    count_of, fixture, shared, skip, windows,
 };
 
 /// What the kernel side tried is in the windows together, each sample once, but for what was lost and told. Windows adjoin
@@ -24,17 +24,9 @@ fn windows_have_each_sample_once() {
     drop(target);
     let windows = windows(folder.path());
     assert!(windows.len() >= 4, "{said}");
-    let sum: i64 = windows
-        .iter()
-        .map(|window| window.profile.total_count())
-        .sum();
-    let tried = number_before(&said, " samples tried");
-    let lost = number_before(&said, " lost;");
+    let sum = assert_each_sample_once(&windows, &said);
     assert!(sum > 1000, "{said}");
-    assert_eq!(sum, tried - lost, "{said}");
-    for pair in windows.windows(2) {
-        assert_eq!(pair[0].time().1, pair[1].time().0, "{}", pair[1].name);
-    }
+    assert_adjoining(&windows);
 }
 
 /// Names and build-ids are in later windows too, though the file has gone, and in the last one, though the process has.
@@ -164,9 +156,7 @@ fn held_up_for_some_windows() {
     service.wait_for_windows(2);
     service.stop();
     let windows = windows(folder.path());
-    for pair in windows.windows(2) {
-        assert_eq!(pair[0].time().1, pair[1].time().0, "{}", pair[1].name);
-    }
+    assert_adjoining(&windows);
     let longest = windows
         .iter()
         .map(|window| window.time().1 - window.time().0)

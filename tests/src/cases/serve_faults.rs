@@ -12,7 +12,8 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Service, SilentFiles, WindowFile, number_before, output, profiler, shared, windows,
+    Service, SilentFiles, WindowFile, assert_adjoining, assert_each_sample_once, number_before,
+    output, profiler, shared, windows,
 };
 
 /// A service with windows of a second.
@@ -76,13 +77,6 @@ fn whole_windows(dir: &Path) -> Vec<WindowFile> {
         assert!(window.name.ends_with(&ending), "{}: {ending}", window.name);
     }
     windows
-}
-
-/// Each begins where the one before has ended.
-fn assert_adjoining(windows: &[WindowFile]) {
-    for pair in windows.windows(2) {
-        assert_eq!(pair[0].time().1, pair[1].time().0, "{}", pair[1].name);
-    }
 }
 
 fn size(file: &Path) -> u64 {
@@ -241,13 +235,7 @@ fn a_disk_that_hangs() {
     service.wait_for_windows(3);
     let said = service.stop();
     let windows = whole_windows(&dir);
-    let samples: i64 = windows.iter().map(|one| one.profile.total_count()).sum();
-    let lost = number_before(&said, " lost;");
-    assert_eq!(
-        samples,
-        number_before(&said, " samples tried") - lost,
-        "{said}"
-    );
-    assert_eq!(lost, 0, "{said}");
+    assert_each_sample_once(&windows, &said);
+    assert_eq!(number_before(&said, " lost;"), 0, "{said}");
     assert_adjoining(&windows);
 }

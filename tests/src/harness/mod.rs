@@ -28,7 +28,10 @@ pub(crate) use http::Client;
 pub(crate) use machine::{alone, shared, skip};
 pub(crate) use recording::{Recorder, Recording, Running};
 pub(crate) use report::Report;
-pub(crate) use service::{Service, WindowFile, count_of, number_before, windows};
+pub(crate) use service::{
+    Service, WindowFile, assert_adjoining, assert_each_sample_once, count_of, number_before,
+    windows,
+};
 pub(crate) use setting::Setting;
 pub(crate) use silent_files::{Silence, SilentFiles};
 pub(crate) use stacks::{Stacks, assert_about};

@@ -47,6 +47,23 @@ pub(crate) fn windows(dir: &Path) -> Vec<WindowFile> {
     files.collect()
 }
 
+/// Each begins where the one before has ended, to the nanosecond.
+pub(crate) fn assert_adjoining(windows: &[WindowFile]) {
+    for pair in windows.windows(2) {
+        assert_eq!(pair[0].time().1, pair[1].time().0, "{}", pair[1].name);
+    }
+}
+
+/// They have every sample that the kernel side tried but for those that were lost, by what the service said at its end, once.
+/// Returns how many they have.
+pub(crate) fn assert_each_sample_once(windows: &[WindowFile], said: &str) -> i64 {
+    let counts = windows.iter().map(|window| window.profile.total_count());
+    let sum = counts.sum();
+    let tried = number_before(said, " samples tried");
+    assert_eq!(sum, tried - number_before(said, " lost;"), "{said}");
+    sum
+}
+
 /// The number in front of these words.
 pub(crate) fn number_before(text: &str, words: &str) -> i64 {
     let (before, _) = text

@@ -1,4 +1,4 @@
-//! The file system of a guest: a shell, the program under test with its libraries, and programs to profile.
+//! The file system of a guest: a shell, the program under test, and programs to profile with their libraries.
 //!
 //! All of it is in memory from the start, because the kernels for virtual machines have no driver for anything else
 //! built in.
@@ -60,19 +60,13 @@ pub(super) fn initramfs(directory: &Path, program: &Path) -> Result<PathBuf> {
             .with_context(|| format!("could not create {}", root.display()))?;
     }
     fs::copy(BUSYBOX, root.join("bin/busybox")).context(BUSYBOX)?;
-    // What is left out is of no use to the guest: names of the profiler's own functions.
-    command::check(
-        Command::new("strip")
-            .arg("-o")
-            .arg(root.join("bin/profiler"))
-            .arg(program),
-    )?;
+    fs::copy(program, root.join("bin/profiler")).context("profiler")?;
     compile("benches/programs/recursion.c", &root.join("bin/recursion"))?;
     compile("tests/programs/kernelwork.c", &root.join("bin/kernelwork"))?;
     // By another name, because busybox has one that cannot change users.
     let setpriv = command::find("setpriv").context("setpriv is needed (util-linux)")?;
     fs::copy(setpriv, root.join("bin").join(WITH_RIGHTS)).context("setpriv")?;
-    for name in ["profiler", "recursion", "kernelwork", WITH_RIGHTS] {
+    for name in ["recursion", "kernelwork", WITH_RIGHTS] {
         add_libraries(&root, &root.join("bin").join(name))?;
     }
     for (path, text) in [

@@ -27,16 +27,20 @@ ffffffffc003b960 t bpf_prog_7cc47bbf07148bfe_hid_tail_call\t[bpf]
 ffffffffc003e9c8 t bpf_prog_30304e82b4033ea3_kprobe__cap_capable\t[bpf]
 ";
 
-fn symbolize(kallsyms: &str, addresses: &[u64]) -> Vec<Result<(String, String), Miss>> {
-    let workshop = Workshop::new();
+/// Reads this text in the workshop.
+fn symbolizer(workshop: &Workshop, kallsyms: &str) -> Symbolizer {
     let path = workshop.path("kallsyms");
     fs::write(&path, kallsyms).unwrap();
-    let addresses: Vec<ElfAddr> = addresses.iter().copied().map(ElfAddr).collect();
     let options = Options {
         kallsyms: path,
         ..workshop.options()
     };
     Symbolizer::new(Detail::Full, options)
+}
+
+fn symbolize(kallsyms: &str, addresses: &[u64]) -> Vec<Result<(String, String), Miss>> {
+    let addresses: Vec<ElfAddr> = addresses.iter().copied().map(ElfAddr).collect();
+    symbolizer(&Workshop::new(), kallsyms)
         .symbolize(&Source::Kernel, &addresses)
         .into_iter()
         .map(|named| {
@@ -52,13 +56,7 @@ fn symbolize(kallsyms: &str, addresses: &[u64]) -> Vec<Result<(String, String), 
 #[test]
 fn answers_hold_for_functions() {
     let workshop = Workshop::new();
-    let path = workshop.path("kallsyms");
-    fs::write(&path, KALLSYMS).unwrap();
-    let options = Options {
-        kallsyms: path,
-        ..workshop.options()
-    };
-    let symbolizer = Symbolizer::new(Detail::Full, options);
+    let symbolizer = symbolizer(&workshop, KALLSYMS);
     let cases = [
         // Up to the next function.
         (
