@@ -1,17 +1,17 @@
 //! Remembers names from one window to the next, within bounds. Whom to ask for those that are new is left to [`super::names`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::names::{Group, SourceKey, ask_all, question};
 use crate::addr::ElfAddr;
 use crate::aggregate::{Frame, Place};
 use crate::binary::FileId;
-use crate::symbolize::{Answer, Detail, Miss, Named, Options, Source};
+use crate::symbolize::{Detail, KernelSymbols, Miss, Named, Options, Source};
 
 /// Windows for which a name is remembered that nobody has asked for again.
 const UNUSED_FOR: u32 = 10;
 
-/// Windows after which names of a source are looked for anew: debug files may have come since.
+/// Windows after which names of a file are looked for anew: debug files may have come since.
 const GOOD_FOR: u32 = 240;
 
 /// Bytes that remembered names may take: of Rust, an address has the long names of five inlined functions and more.
@@ -31,31 +31,22 @@ pub(super) fn name_frames(
 #[derive(Debug, Default)]
 pub(crate) struct NameMemory {
     remembers: bool,
-    sources: HashMap<Lasting, Remembered>,
+    kernel: KernelSymbols,
+    /// Files mean the same whatever process has them mapped; perf maps change.
+    files: HashMap<FileId, Remembered>,
     window: u32,
     forgotten: u64,
-}
-
-/// A source whose addresses mean the same for as long as it is there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Lasting {
-    /// The kernel's own code.
-    Kernel,
-    /// A file, whatever process has it mapped.
-    File(FileId),
 }
 
 #[derive(Debug)]
 struct Remembered {
     since: u32,
-    /// By the first address that each holds for; they do not overlap.
-    names: BTreeMap<ElfAddr, Remembrance>,
+    names: HashMap<ElfAddr, Remembrance>,
 }
 
 #[derive(Debug)]
 struct Remembrance {
     named: Named,
-    end: ElfAddr,
     used: u32,
 }
 
@@ -85,17 +76,14 @@ impl NameMemory {
         self.forgotten
     }
 
-    /// How many names it holds.
+    /// How many names of files it holds.
     pub(crate) fn len(&self) -> usize {
-        self.sources.values().map(|source| source.names.len()).sum()
+        self.files.values().map(|file| file.names.len()).sum()
     }
 
     /// How many bytes they take.
     fn bytes(&self) -> usize {
-        let names = self
-            .sources
-            .values()
-            .flat_map(|source| source.names.values());
+        let names = self.files.values().flat_map(|file| file.names.values());
         names.map(Remembrance::bytes).sum()
     }
 
@@ -113,7 +101,8 @@ impl NameMemory {
         for (position, frame) in frames.iter().enumerate() {
             match question(frame, places) {
                 Ok((key, source, address)) => {
-                    if let Some(named) = self.recall(&source, address) {
+                    let file = lasting(&source);
+                    if let Some(named) = file.and_then(|file| self.recall(file, address)) {
                         names[position] = named;
                         continue;
                     }
@@ -128,57 +117,54 @@ impl NameMemory {
                 Err(miss) => names[position] = Err(miss),
             }
         }
-        let (kernel, others): (Vec<Group>, Vec<Group>) = groups
-            .into_values()
-            .partition(|group| matches!(group.source, Source::Kernel));
-        let answers = ask_all(&kernel, &others, detail, options);
-        for (group, answers) in kernel.iter().chain(&others).zip(answers) {
-            self.remember(group, &answers);
-            for (position, answer) in group.positions.iter().zip(answers) {
-                names[*position] = answer.named;
+        let kernel = groups.remove(&SourceKey::Kernel);
+        let others: Vec<Group> = groups.into_values().collect();
+        let addresses = kernel.as_ref().map_or(&[][..], |group| &group.addresses);
+        let (of_kernel, of_others) =
+            ask_all((&mut self.kernel, addresses), &others, detail, options);
+        let mut fill = |group: &Group, found: Vec<Named>| {
+            for (position, named) in group.positions.iter().zip(found) {
+                names[*position] = named;
             }
+        };
+        for (group, found) in others.iter().zip(of_others) {
+            if let Some(file) = lasting(&group.source) {
+                self.remember(file, &group.addresses, &found);
+            }
+            fill(group, found);
+        }
+        if let Some(group) = &kernel {
+            fill(group, of_kernel);
         }
         self.forget(MOST_BYTES);
         names
     }
 
-    fn recall(&mut self, source: &Source, address: ElfAddr) -> Option<Named> {
-        let source = self.sources.get_mut(&Lasting::of(source)?)?;
-        let (_, known) = source.names.range_mut(..=address).next_back()?;
-        if address >= known.end {
-            return None;
-        }
+    fn recall(&mut self, file: FileId, address: ElfAddr) -> Option<Named> {
+        let known = self.files.get_mut(&file)?.names.get_mut(&address)?;
         known.used = self.window;
         Some(known.named.clone())
     }
 
-    fn remember(&mut self, group: &Group, answers: &[Answer]) {
-        let Some(key) = Lasting::of(&group.source).filter(|_| self.remembers) else {
+    fn remember(&mut self, file: FileId, addresses: &[ElfAddr], found: &[Named]) {
+        if !self.remembers {
             return;
-        };
-        let (window, since) = (self.window, self.window);
-        let source = self.sources.entry(key).or_insert_with(|| Remembered {
+        }
+        let (used, since) = (self.window, self.window);
+        let file = self.files.entry(file).or_insert_with(|| Remembered {
             since,
-            names: BTreeMap::new(),
+            names: HashMap::new(),
         });
-        for Answer { named, range } in answers {
-            if key == Lasting::Kernel && !lasts(named) {
-                continue;
-            }
-            let known = Remembrance {
-                named: named.clone(),
-                end: range.end,
-                used: window,
-            };
-            source.names.insert(range.start, known);
+        for (address, named) in addresses.iter().zip(found) {
+            let named = named.clone();
+            file.names.insert(*address, Remembrance { named, used });
         }
     }
 
     /// Forgets what was not asked for in a while, and more of it when there is too much.
     fn forget(&mut self, most: usize) {
         let window = self.window;
-        self.sources
-            .retain(|_, source| window - source.since < GOOD_FOR);
+        self.files.retain(|_, file| window - file.since < GOOD_FOR);
         self.forget_unused_for(UNUSED_FOR);
         let before = self.len();
         for unused_for in (0..UNUSED_FOR).rev() {
@@ -192,32 +178,18 @@ impl NameMemory {
 
     fn forget_unused_for(&mut self, windows: u32) {
         let window = self.window;
-        self.sources.retain(|_, source| {
-            source
-                .names
-                .retain(|_, known| window - known.used < windows);
-            !source.names.is_empty()
+        self.files.retain(|_, file| {
+            file.names.retain(|_, known| window - known.used < windows);
+            !file.names.is_empty()
         });
     }
 }
 
-/// Whether a name of the kernel is one of its own code: modules and BPF programs come and go, and other code takes
-/// their place.
-fn lasts(named: &Named) -> bool {
-    named
-        .iter()
-        .flatten()
-        .all(|function| function.name == function.system_name)
-        && named.is_ok()
-}
-
-impl Lasting {
-    fn of(source: &Source) -> Option<Self> {
-        match source {
-            Source::Kernel => Some(Self::Kernel),
-            Source::Binary(binary) => Some(Self::File(binary.id())),
-            Source::PerfMap(_) => None,
-        }
+/// The file, if addresses of the source mean the same for as long as it is there.
+fn lasting(source: &Source) -> Option<FileId> {
+    match source {
+        Source::Binary(binary) => Some(binary.id()),
+        Source::Kernel | Source::PerfMap(_) => None,
     }
 }
 
@@ -225,24 +197,22 @@ impl Lasting {
 mod tests {
     use super::*;
 
-    fn kernel(addresses: std::ops::Range<u64>) -> Group {
-        Group {
-            source: Source::Kernel,
-            positions: Vec::new(),
-            addresses: addresses.map(ElfAddr).collect(),
-        }
-    }
+    const FILE: FileId = FileId {
+        device: 1,
+        inode: 2,
+        size: 3,
+        modified_ns: 4,
+    };
 
     fn window(memory: &mut NameMemory, addresses: std::ops::Range<u64>, most: usize) {
         memory.window += 1;
-        let found = |address| Answer::single(ElfAddr(address), Ok(Vec::new()));
-        let answers: Vec<Answer> = addresses.clone().map(found).collect();
-        memory.remember(&kernel(addresses), &answers);
+        let addresses: Vec<ElfAddr> = addresses.map(ElfAddr).collect();
+        memory.remember(FILE, &addresses, &vec![Ok(Vec::new()); addresses.len()]);
         memory.forget(most);
     }
 
     fn knows(memory: &mut NameMemory, address: u64) -> bool {
-        memory.recall(&Source::Kernel, ElfAddr(address)).is_some()
+        memory.recall(FILE, ElfAddr(address)).is_some()
     }
 
     /// A name is there as long as somebody asks for it, and goes some windows after nobody does.
@@ -257,22 +227,6 @@ mod tests {
         assert!(knows(&mut memory, 0));
         assert!(!knows(&mut memory, 1));
         assert_eq!(memory.forgotten(), 0);
-    }
-
-    /// What holds for a range is known for each of its addresses, and for no others.
-    #[test]
-    fn ranges_are_known() {
-        let mut memory = NameMemory::lasting();
-        memory.window += 1;
-        let function = |start, end| Answer {
-            named: Ok(Vec::new()),
-            range: ElfAddr(start)..ElfAddr(end),
-        };
-        memory.remember(&kernel(12..13), &[function(10, 15), function(20, 21)]);
-        let known: Vec<u64> = (8..23)
-            .filter(|address| knows(&mut memory, *address))
-            .collect();
-        assert_eq!(known, [10, 11, 12, 13, 14, 20]);
     }
 
     /// They never take more than the most, the ones used longest ago go first, and that is counted.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::addr::{ElfAddr, ProcAddr};
 use crate::aggregate::{Frame, Place};
 use crate::process::{MappingKind, ProcFs};
-use crate::symbolize::{Answer, Detail, Miss, Options, Source, Symbolizer};
+use crate::symbolize::{Detail, KernelSymbols, Miss, Named, Options, Source, Symbolizer};
 
 /// Stack for reading debug information, in bytes: the library for it recurses once per level of inlining, and a
 /// binary made to hurt has hundreds of thousands. Only what is used takes memory.
@@ -20,34 +20,38 @@ pub(crate) fn naming_options(memory_limit: u64) -> Options {
     }
 }
 
-/// Asks for the kernel's names and all others at the same time; returns those of each group, the kernel's first.
+/// Asks for the kernel's names and all others at the same time; returns those of the kernel, and of each other group.
 pub(super) fn ask_all(
-    kernel: &[Group],
+    kernel: (&mut KernelSymbols, &[ElfAddr]),
     others: &[Group],
     detail: Detail,
     options: &Options,
-) -> Vec<Vec<Answer>> {
+) -> (Vec<Named>, Vec<Vec<Named>>) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("names".to_owned())
             .stack_size(DEEP_STACK)
             .spawn_scoped(scope, || ask(others, detail, options));
-        let mut answers = ask(kernel, detail, options);
-        match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(others)) => answers.extend(others),
+        let (symbols, addresses) = kernel;
+        let of_kernel = match addresses {
+            [] => Vec::new(),
+            addresses => symbols.name(&options.kallsyms, addresses),
+        };
+        let of_others = match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(names)) => names,
             // No thread to be had (or it failed): slower, and less safe against debug information made to hurt.
-            Ok(Err(_)) | Err(_) => answers.extend(ask(others, detail, options)),
-        }
-        answers
+            Ok(Err(_)) | Err(_) => ask(others, detail, options),
+        };
+        (of_kernel, of_others)
     })
 }
 
-fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<Vec<Answer>> {
-    let answers = groups.iter().map(|group| {
+fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<Vec<Named>> {
+    let names = groups.iter().map(|group| {
         let symbolizer = Symbolizer::new(group.detail(detail), options.clone());
-        symbolizer.answers(&group.source, &group.addresses)
+        symbolizer.symbolize(&group.source, &group.addresses)
     });
-    answers.collect()
+    names.collect()
 }
 
 /// Addresses of one source.

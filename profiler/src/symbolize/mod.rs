@@ -16,7 +16,6 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +24,7 @@ use crate::binary::Binary;
 
 use contents::Contents;
 pub use guard::silence_caught_panics;
+pub(crate) use kernel::KernelSymbols;
 
 /// Finds out what the code at an address is called.
 ///
@@ -47,25 +47,14 @@ impl Symbolizer {
     /// Addresses may come in any order and more than once. Of callers, pass the address inside the call
     /// ([`crate::addr::CodeAddr::lookup`]), not the one it returns to.
     pub fn symbolize(&self, source: &Source, addresses: &[ElfAddr]) -> Vec<Named> {
-        let answers = self.answers(source, addresses).into_iter();
-        answers.map(|answer| answer.named).collect()
-    }
-
-    /// The same, each with the addresses that it holds for.
-    pub(crate) fn answers(&self, source: &Source, addresses: &[ElfAddr]) -> Vec<Answer> {
-        let names = if self.detail == Detail::None || addresses.is_empty() {
-            vec![Err(Miss::NotAsked); addresses.len()]
-        } else {
-            match source {
-                Source::Binary(binary) => {
-                    elf::symbolize(binary, self.detail, &self.options, addresses)
-                }
-                Source::Kernel => return kernel::symbolize(&self.options.kallsyms, addresses),
-                Source::PerfMap(path) => perf_map::symbolize(path, addresses),
-            }
-        };
-        let single = |(address, named): (&ElfAddr, Named)| Answer::single(*address, named);
-        addresses.iter().zip(names).map(single).collect()
+        if self.detail == Detail::None || addresses.is_empty() {
+            return vec![Err(Miss::NotAsked); addresses.len()];
+        }
+        match source {
+            Source::Binary(binary) => elf::symbolize(binary, self.detail, &self.options, addresses),
+            Source::Kernel => KernelSymbols::default().name(&self.options.kallsyms, addresses),
+            Source::PerfMap(path) => perf_map::symbolize(path, addresses),
+        }
     }
 }
 
@@ -178,25 +167,3 @@ impl fmt::Display for Miss {
 
 /// The answer for one address: functions, innermost first and at least one, or why there are none.
 pub type Named = Result<Vec<Function>, Miss>;
-
-/// An answer with the addresses that have the same: all of a function whose lines nobody knows, or the one that was asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Answer {
-    pub(crate) named: Named,
-    pub(crate) range: Range<ElfAddr>,
-}
-
-impl Answer {
-    /// One that holds for nothing else.
-    pub(crate) fn single(address: ElfAddr, named: Named) -> Self {
-        Self {
-            named,
-            range: Self::only(address),
-        }
-    }
-
-    /// No other address.
-    fn only(address: ElfAddr) -> Range<ElfAddr> {
-        address..ElfAddr(address.0.saturating_add(1))
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::{Detail, Miss, Options, Source, Symbolizer};
+use super::super::{Detail, KernelSymbols, Miss, Named, Options, Source, Symbolizer};
 use super::workshop::Workshop;
 use crate::addr::ElfAddr;
 
@@ -27,20 +27,16 @@ ffffffffc003b960 t bpf_prog_7cc47bbf07148bfe_hid_tail_call\t[bpf]
 ffffffffc003e9c8 t bpf_prog_30304e82b4033ea3_kprobe__cap_capable\t[bpf]
 ";
 
-/// Reads this text in the workshop.
-fn symbolizer(workshop: &Workshop, kallsyms: &str) -> Symbolizer {
+fn symbolize(kallsyms: &str, addresses: &[u64]) -> Vec<Result<(String, String), Miss>> {
+    let workshop = Workshop::new();
     let path = workshop.path("kallsyms");
     fs::write(&path, kallsyms).unwrap();
+    let addresses: Vec<ElfAddr> = addresses.iter().copied().map(ElfAddr).collect();
     let options = Options {
         kallsyms: path,
         ..workshop.options()
     };
     Symbolizer::new(Detail::Full, options)
-}
-
-fn symbolize(kallsyms: &str, addresses: &[u64]) -> Vec<Result<(String, String), Miss>> {
-    let addresses: Vec<ElfAddr> = addresses.iter().copied().map(ElfAddr).collect();
-    symbolizer(&Workshop::new(), kallsyms)
         .symbolize(&Source::Kernel, &addresses)
         .into_iter()
         .map(|named| {
@@ -52,40 +48,66 @@ fn symbolize(kallsyms: &str, addresses: &[u64]) -> Vec<Result<(String, String), 
         .collect()
 }
 
-/// An answer holds for all of its function, as far as that is known, and for nothing behind it.
+/// What cannot have changed is not read again: the kernel's own functions, and those of modules that are still there.
 #[test]
-fn answers_hold_for_functions() {
+fn lists_are_read_again_when_they_may_have_changed() {
+    const SCHEDULE: u64 = 0xffff_ffff_8100_0215;
+    const FUSE: u64 = 0xffff_ffff_c027_9010;
+    const BPF: u64 = 0xffff_ffff_c003_b961;
+    const OF_FUSE: &str = "fuse 192512 1 - Live 0xffffffffc0279000\n";
     let workshop = Workshop::new();
-    let symbolizer = symbolizer(&workshop, KALLSYMS);
-    let cases = [
-        // Up to the next function.
-        (
-            0xffff_ffff_8100_0108,
-            0xffff_ffff_8100_0100..0xffff_ffff_8100_0200,
-        ),
-        (
-            0xffff_ffff_8100_0215,
-            0xffff_ffff_8100_0210..0xffff_ffff_8100_0300,
-        ),
-        // Nothing is known of what is there.
-        (
-            0xffff_ffff_8100_0301,
-            0xffff_ffff_8100_0301..0xffff_ffff_8100_0302,
-        ),
-        // What the unsorted symbols of a module end with is not known.
-        (
-            0xffff_ffff_c027_9405,
-            0xffff_ffff_c027_9405..0xffff_ffff_c027_9406,
-        ),
-    ];
-    for (address, range) in cases {
-        let answers = symbolizer.answers(&Source::Kernel, &[ElfAddr(address)]);
-        assert_eq!(
-            answers[0].range,
-            ElfAddr(range.start)..ElfAddr(range.end),
-            "{address:#x}"
-        );
-    }
+    let path = workshop.path("kallsyms");
+    let write = |kallsyms: &str, modules: &str| {
+        fs::write(&path, kallsyms).unwrap();
+        fs::write(workshop.path("modules"), modules).unwrap();
+    };
+    let mut symbols = KernelSymbols::default();
+    let mut first_letters = |addresses: &[u64]| -> String {
+        let addresses: Vec<ElfAddr> = addresses.iter().copied().map(ElfAddr).collect();
+        let letter =
+            |named: Named| named.map_or('-', |found| found[0].name.chars().next().unwrap());
+        symbols
+            .name(&path, &addresses)
+            .into_iter()
+            .map(letter)
+            .collect()
+    };
+    let changed = KALLSYMS
+        .replace(" schedule", " Xschedule")
+        .replace(" fuse", " Yfuse")
+        .replace(" bpf", " Zbpf");
+
+    // Read up to one function, the list lasts for those before it and not for others.
+    write(KALLSYMS, OF_FUSE);
+    assert_eq!(first_letters(&[0xffff_ffff_8100_0108]), "s");
+    write(&changed, OF_FUSE);
+    assert_eq!(first_letters(&[0xffff_ffff_8100_0081]), "e");
+    assert_eq!(first_letters(&[SCHEDULE]), "X");
+
+    write(KALLSYMS, OF_FUSE);
+    assert_eq!(first_letters(&[SCHEDULE]), "X");
+    assert_eq!(first_letters(&[SCHEDULE, FUSE]), "sf");
+    write(&changed, &OF_FUSE.replace(" 1 - ", " 2 nfs, "));
+    assert_eq!(first_letters(&[SCHEDULE, FUSE]), "sf");
+    write(&changed, &OF_FUSE.replace("192512", "192513"));
+    assert_eq!(first_letters(&[SCHEDULE]), "s");
+    assert_eq!(first_letters(&[SCHEDULE, FUSE]), "XY");
+
+    // BPF programs come and go unseen, and what had no name may have one now.
+    write(KALLSYMS, OF_FUSE);
+    assert_eq!(first_letters(&[SCHEDULE, BPF]), "sb");
+    write(&changed, OF_FUSE);
+    assert_eq!(first_letters(&[SCHEDULE, BPF]), "XZ");
+    assert_eq!(first_letters(&[SCHEDULE, BPF + (1 << 20)]), "X-");
+    write(KALLSYMS, OF_FUSE);
+    assert_eq!(first_letters(&[SCHEDULE, BPF + (1 << 20)]), "s-");
+
+    // Of a kernel that does not tell of its modules, their functions are asked for each time.
+    fs::remove_file(workshop.path("modules")).unwrap();
+    fs::write(&path, &changed).unwrap();
+    assert_eq!(first_letters(&[FUSE]), "Y");
+    fs::write(&path, KALLSYMS).unwrap();
+    assert_eq!(first_letters(&[FUSE]), "f");
 }
 
 /// Each address gets the nearest symbol of code before it, the most public of several, modules named.

@@ -1,0 +1,199 @@
+//! The kernel's list of its functions in memory, as far as it was read.
+//!
+//! Knows the form of `/proc/kallsyms`; whether a table is still good is left to the parent module.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
+use std::path::Path;
+
+/// How far behind the start of the last symbol before it an address may lie.
+///
+/// kallsyms has no sizes. An address far behind the last symbol of its region (generated code that is not
+/// listed, `net.core.bpf_jit_kallsyms` = 0) has no name rather than that of a stranger.
+const LONGEST_FUNCTION: u64 = 256 << 10;
+
+/// The longest symbol that is kept whole; the kernel's own limit is 512 (`KSYM_NAME_LEN`, include/linux/kallsyms.h).
+const LONGEST_NAME: usize = u16::MAX as usize;
+
+/// Functions by address.
+#[derive(Default, Debug)]
+pub(super) struct Table {
+    /// By their starts, of which there is one each.
+    functions: Vec<Entry>,
+    /// Their names, each with what module it is in.
+    texts: String,
+    /// From the first function of the kernel's own to the last one that was read: here nothing is missing.
+    own: Range<u64>,
+}
+
+/// One function. There are some 100,000 of them, so they are small.
+#[derive(Debug)]
+struct Entry {
+    start: u64,
+    /// Where its name begins in the texts; that of its module follows.
+    text: u32,
+    name_len: u16,
+    module_len: u16,
+    kind: u8,
+}
+
+/// A function as the kernel lists it.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) symbol: &'a str,
+    /// `[bpf]` and the like included; empty for the kernel's own.
+    pub(super) module: &'a str,
+}
+
+impl Table {
+    /// Reads the list in the file `path`, in so far as `addresses` need it; nothing if it hides where functions are.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub(super) fn read(
+        path: &Path,
+        addresses: impl Iterator<Item = u64> + Clone,
+    ) -> io::Result<Option<Self>> {
+        Self::parse(File::open(path)?, addresses)
+    }
+
+    fn parse(
+        file: impl Read,
+        addresses: impl Iterator<Item = u64> + Clone,
+    ) -> io::Result<Option<Self>> {
+        let lowest = addresses.clone().min().unwrap_or(0);
+        let highest = addresses.max().unwrap_or(u64::MAX);
+        let mut reader = BufReader::with_capacity(64 << 10, file);
+        let mut line = Vec::new();
+        let mut table = Self::default();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            if let Some((start, kind, name, module)) = function(&line) {
+                if table.functions.is_empty() {
+                    if start == 0 {
+                        // Only functions tell; symbols of data can be zero by right (per-CPU offsets).
+                        return Ok(None);
+                    }
+                    table.own = start..start;
+                }
+                table.add(start, kind, name, module);
+                if module.is_empty() {
+                    table.own.end = table.own.end.max(start);
+                    // The kernel's own functions come first and sorted. Those of modules and of BPF programs follow, and
+                    // whoever asks for none of them need not wait for them; some machines have modules below.
+                    if start > highest && lowest >= table.own.start {
+                        break;
+                    }
+                }
+            }
+            line.clear();
+        }
+        if table.functions.is_empty() {
+            return Ok(None);
+        }
+        table.sort();
+        Ok(Some(table))
+    }
+
+    fn add(&mut self, start: u64, kind: u8, name: &str, module: &str) {
+        let (Ok(text), Ok(name_len), Ok(module_len)) = (
+            u32::try_from(self.texts.len()),
+            u16::try_from(name.len().min(LONGEST_NAME)),
+            u16::try_from(module.len()),
+        ) else {
+            return;
+        };
+        let Some(name) = name.get(..usize::from(name_len)) else {
+            return;
+        };
+        self.texts.push_str(name);
+        self.texts.push_str(module);
+        self.functions.push(Entry {
+            start,
+            text,
+            name_len,
+            module_len,
+            kind,
+        });
+    }
+
+    /// Puts functions in the order of their starts, and of several names of one the best alone.
+    fn sort(&mut self) {
+        let mut functions = std::mem::take(&mut self.functions);
+        functions.sort_by_key(|entry| (entry.start, self.rank(entry)));
+        functions.dedup_by_key(|entry| entry.start);
+        functions.shrink_to_fit();
+        self.functions = functions;
+        self.texts.shrink_to_fit();
+    }
+
+    /// Which of several symbols of one address to show: global before local before weak, then the one with fewer
+    /// underscores in front, then the first. The same order as perf's `choose_best_symbol`, minus sizes.
+    fn rank(&self, entry: &Entry) -> (u8, usize) {
+        let kind = match entry.kind {
+            b'T' => 0,
+            b't' => 1,
+            _ => 2,
+        };
+        let name = self.found(entry).symbol;
+        (kind, name.len() - name.trim_start_matches('_').len())
+    }
+
+    /// The function that has `address`.
+    pub(super) fn find(&self, address: u64) -> Option<Found<'_>> {
+        let after = self
+            .functions
+            .partition_point(|entry| entry.start <= address);
+        let entry = self.functions.get(after.checked_sub(1)?)?;
+        let found = self.found(entry);
+        let no_function = matches!(found.symbol, "" | "_etext" | "_einittext" | "_end");
+        (!no_function && address - entry.start <= LONGEST_FUNCTION).then_some(found)
+    }
+
+    /// Whether `address` is among the kernel's own functions, and what there is to know of it was read.
+    pub(super) fn is_own(&self, address: u64) -> bool {
+        self.own.contains(&address)
+    }
+
+    fn found(&self, entry: &Entry) -> Found<'_> {
+        let text = self.texts.get(entry.text as usize..).unwrap_or_default();
+        let (symbol, rest) = text
+            .split_at_checked(entry.name_len.into())
+            .unwrap_or_default();
+        Found {
+            symbol,
+            module: rest.get(..entry.module_len.into()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Whether the list in the file `path` has addresses, or zeros in their place; the first function tells.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(in crate::symbolize) fn shows_addresses(path: &Path) -> io::Result<bool> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if let Some((start, ..)) = function(&line) {
+            return Ok(start != 0);
+        }
+        line.clear();
+    }
+    Ok(false)
+}
+
+/// Start, kind, name and module of a line like `ffffffffc0279010 T fuse_dev_init\t[fuse]`, if it is that of code.
+fn function(line: &[u8]) -> Option<(u64, u8, &str, &str)> {
+    let end = line.iter().position(|&byte| byte == b' ')?;
+    let kind = *line.get(end + 1)?;
+    matches!(kind, b't' | b'T' | b'w' | b'W').then_some(())?;
+    let start = u64::from_str_radix(str::from_utf8(&line[..end]).ok()?, 16).ok()?;
+    let mut fields = str::from_utf8(&line[end + 2..])
+        .ok()?
+        .split_ascii_whitespace();
+    let mut field = || fields.next().unwrap_or_default();
+    Some((start, kind, field(), field()))
+}
