@@ -15,6 +15,7 @@ mod label_text;
 mod labelling;
 mod name_memory;
 mod names;
+mod naming_thread;
 mod news;
 mod processes;
 mod programs;

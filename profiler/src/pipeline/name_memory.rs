@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::names::{Group, SourceKey, ask_all, question};
+use super::names::{Group, SourceKey, question};
+use super::naming_thread::NamingThread;
 use crate::addr::ElfAddr;
 use crate::aggregate::{Frame, Place};
 use crate::binary::FileId;
@@ -32,6 +33,7 @@ pub(super) fn name_frames(
 pub(crate) struct NameMemory {
     remembers: bool,
     kernel: KernelSymbols,
+    thread: NamingThread,
     /// Files mean the same whatever process has them mapped; perf maps change.
     files: HashMap<FileId, Remembered>,
     window: u32,
@@ -119,9 +121,14 @@ impl NameMemory {
         }
         let kernel = groups.remove(&SourceKey::Kernel);
         let others: Vec<Group> = groups.into_values().collect();
-        let addresses = kernel.as_ref().map_or(&[][..], |group| &group.addresses);
-        let (of_kernel, of_others) =
-            ask_all((&mut self.kernel, addresses), &others, detail, options);
+        let symbols = &mut self.kernel;
+        let name_kernel = || {
+            let addresses = kernel.as_ref().map(|group| &group.addresses);
+            addresses.map(|addresses| symbols.name(&options.kallsyms, addresses))
+        };
+        let (others, of_others, of_kernel) =
+            self.thread
+                .ask(others, detail, options, self.remembers, name_kernel);
         let mut fill = |group: &Group, found: Vec<Named>| {
             for (position, named) in group.positions.iter().zip(found) {
                 names[*position] = named;
@@ -133,8 +140,8 @@ impl NameMemory {
             }
             fill(group, found);
         }
-        if let Some(group) = &kernel {
-            fill(group, of_kernel);
+        if let (Some(group), Some(found)) = (&kernel, of_kernel) {
+            fill(group, found);
         }
         self.forget(MOST_BYTES);
         names

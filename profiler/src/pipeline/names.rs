@@ -1,4 +1,5 @@
-//! Whom to ask for the names of frames, and all of them at once. What was found before is remembered by [`super::name_memory`].
+//! Whom to ask for the names of frames, and all of them at once. What was found before is remembered by [`super::name_memory`],
+//! and who asks is [`super::naming_thread`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,11 +7,7 @@ use std::sync::Arc;
 use crate::addr::{ElfAddr, ProcAddr};
 use crate::aggregate::{Frame, Place};
 use crate::process::{MappingKind, ProcFs};
-use crate::symbolize::{Detail, KernelSymbols, Miss, Named, Options, Source, Symbolizer};
-
-/// Stack for reading debug information, in bytes: the library for it recurses once per level of inlining, and a
-/// binary made to hurt has hundreds of thousands. Only what is used takes memory.
-const DEEP_STACK: usize = 256 << 20;
+use crate::symbolize::{Detail, Miss, Named, Options, Readers, Source, Symbolizer};
 
 /// How names are looked for when naming one binary may add so many bytes to the memory of the process.
 pub(crate) fn naming_options(memory_limit: u64) -> Options {
@@ -20,36 +17,16 @@ pub(crate) fn naming_options(memory_limit: u64) -> Options {
     }
 }
 
-/// Asks for the kernel's names and all others at the same time; returns those of the kernel, and of each other group.
-pub(super) fn ask_all(
-    kernel: (&mut KernelSymbols, &[ElfAddr]),
-    others: &[Group],
+/// The names of each group, in its order.
+pub(super) fn ask(
+    readers: &mut Readers,
+    groups: &[Group],
     detail: Detail,
     options: &Options,
-) -> (Vec<Named>, Vec<Vec<Named>>) {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("names".to_owned())
-            .stack_size(DEEP_STACK)
-            .spawn_scoped(scope, || ask(others, detail, options));
-        let (symbols, addresses) = kernel;
-        let of_kernel = match addresses {
-            [] => Vec::new(),
-            addresses => symbols.name(&options.kallsyms, addresses),
-        };
-        let of_others = match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(names)) => names,
-            // No thread to be had (or it failed): slower, and less safe against debug information made to hurt.
-            Ok(Err(_)) | Err(_) => ask(others, detail, options),
-        };
-        (of_kernel, of_others)
-    })
-}
-
-fn ask(groups: &[Group], detail: Detail, options: &Options) -> Vec<Vec<Named>> {
+) -> Vec<Vec<Named>> {
     let names = groups.iter().map(|group| {
         let symbolizer = Symbolizer::new(group.detail(detail), options.clone());
-        symbolizer.symbolize(&group.source, &group.addresses)
+        symbolizer.symbolize_by(readers, &group.source, &group.addresses)
     });
     names.collect()
 }

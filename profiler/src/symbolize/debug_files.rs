@@ -11,9 +11,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, fstat};
 
 use super::contents::Contents;
+use crate::binary::FileId;
 
 /// Where distributions install debug files; gdb's own default is the first.
 pub(super) const DEFAULT_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
@@ -22,6 +23,7 @@ pub(super) const DEFAULT_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug
 #[derive(Debug)]
 pub(super) struct DebugFile {
     pub(super) path: PathBuf,
+    pub(super) id: FileId,
     pub(super) contents: Contents,
 }
 
@@ -96,7 +98,8 @@ fn open(path: PathBuf, binary: &Contents, crc: Option<u32>) -> Option<DebugFile>
         log::debug!("debug file {} belongs to another build", path.display());
         return None;
     }
-    (contents.debug_info || contents.symbols).then_some(DebugFile { path, contents })
+    let id = FileId::from(&fstat(&file).ok()?);
+    (contents.debug_info || contents.symbols).then_some(DebugFile { path, id, contents })
 }
 
 /// The CRC-32 of a whole file, as debug links have it.

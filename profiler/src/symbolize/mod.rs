@@ -23,6 +23,7 @@ use crate::addr::ElfAddr;
 use crate::binary::Binary;
 
 use contents::Contents;
+pub(crate) use elf::Readers;
 pub use guard::silence_caught_panics;
 pub(crate) use kernel::KernelSymbols;
 
@@ -47,11 +48,21 @@ impl Symbolizer {
     /// Addresses may come in any order and more than once. Of callers, pass the address inside the call
     /// ([`crate::addr::CodeAddr::lookup`]), not the one it returns to.
     pub fn symbolize(&self, source: &Source, addresses: &[ElfAddr]) -> Vec<Named> {
+        self.symbolize_by(&mut Readers::default(), source, addresses)
+    }
+
+    /// The same, with what was read of the file before.
+    pub(crate) fn symbolize_by(
+        &self,
+        readers: &mut Readers,
+        source: &Source,
+        addresses: &[ElfAddr],
+    ) -> Vec<Named> {
         if self.detail == Detail::None || addresses.is_empty() {
             return vec![Err(Miss::NotAsked); addresses.len()];
         }
         match source {
-            Source::Binary(binary) => elf::symbolize(binary, self.detail, &self.options, addresses),
+            Source::Binary(binary) => readers.name(binary, self.detail, &self.options, addresses),
             Source::Kernel => KernelSymbols::default().name(&self.options.kallsyms, addresses),
             Source::PerfMap(path) => perf_map::symbolize(path, addresses),
         }

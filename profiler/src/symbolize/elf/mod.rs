@@ -1,7 +1,7 @@
 //! Names for the addresses of one ELF file, by blazesym, with everything that may go wrong kept to that file.
 //!
-//! Asks one file after the other and keeps memory bounded. Which files there are is left to `layers`, and what to
-//! make of the answers to `answers`.
+//! Asks one file after the other and keeps memory bounded. Which files there are is left to `layers`, what to make of the
+//! answers to `answers`, and which files may be asked again to `kept`.
 //!
 //! # Memory
 //!
@@ -10,7 +10,7 @@
 //! resident memory of the process is looked at; when it has grown by more than the limit since the file's first
 //! address, the reader is thrown away, which unmaps everything, and the next address opens a new one. It has to
 //! read the list of units again and, as addresses ascend, hardly any unit twice. After the last address nothing
-//! of the file is kept.
+//! of the file is kept, unless somebody pays for it ([`Readers::keeping`]).
 //!
 //! # What is not caught
 //!
@@ -21,6 +21,7 @@
 
 mod answers;
 mod dynamic;
+mod kept;
 mod layers;
 mod stubs;
 
@@ -35,10 +36,11 @@ use super::debug_files;
 use super::names::Demangler;
 use super::{Detail, Function, Miss, Named, Options, guard};
 use crate::addr::ElfAddr;
-use crate::binary::Binary;
+use crate::binary::{Binary, FileId};
 use crate::resident::Resident;
 use answers::{adopt_linker_name, functions, is_complete, is_plausible};
 use dynamic::Exported;
+pub(crate) use kept::Readers;
 use layers::{Layer, layers};
 use stubs::{Callee, Stubs};
 
@@ -48,48 +50,23 @@ const CHECK_EVERY: usize = 16;
 /// A reader of a file that fails this often in a row is not asked again: each try can cost as much as the first.
 const FAILURES_IN_A_ROW: u32 = 4;
 
-/// The names of the functions of `binary` that contain `addresses`, in their order.
+/// A reader of `binary`, or why there is none.
 ///
 /// The file is opened once more through its descriptor, which takes the right to read it (CAP_DAC_READ_SEARCH for
 /// the file of another user that is readable for its owner only).
-pub(super) fn symbolize(
-    binary: &Binary,
-    detail: Detail,
-    options: &Options,
-    addresses: &[ElfAddr],
-) -> Vec<Named> {
+fn open(binary: &Binary, detail: Detail, options: &Options) -> Result<Reader, Miss> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", binary.file().as_raw_fd()));
-    let contents = match File::open(&path).map_err(|error| error.to_string()) {
-        Ok(file) => Contents::read(&file),
-        Err(error) => Err(error),
-    };
-    let mut contents = match contents {
-        Ok(contents) => contents,
-        Err(error) => return vec![Err(Miss::Unreadable(error)); addresses.len()],
-    };
+    let contents = File::open(&path).map_err(|error| error.to_string());
+    let contents = contents.and_then(|file| Contents::read(&file));
+    let mut contents = contents.map_err(Miss::Unreadable)?;
     // Program headers tell of the build-id too, and so a debug file is found without section headers.
     let id = || Some(binary.build_id()?.as_bytes().to_vec());
     contents.build_id = contents.build_id.or_else(id);
-    let mut order: Vec<usize> = (0..addresses.len()).collect();
-    order.sort_unstable_by_key(|&index| addresses[index]);
-    let mut reader = Reader::new(binary, path, contents, detail, options);
-    let mut answers: Vec<Named> = vec![Err(Miss::NoSymbol); addresses.len()];
-    let mut previous: Option<usize> = None;
-    for (count, index) in order.into_iter().enumerate() {
-        answers[index] = match previous {
-            Some(previous) if addresses[previous] == addresses[index] => answers[previous].clone(),
-            _ => reader.name(addresses[index].0),
-        };
-        previous = Some(index);
-        if (count + 1) % CHECK_EVERY == 0 {
-            reader.bound_memory();
-        }
-    }
-    answers
+    Ok(Reader::new(binary, path, contents, detail, options))
 }
 
 /// Asks the layers of one binary, the one that knows most first.
-struct Reader<'a> {
+struct Reader {
     /// By which the file can be opened once more.
     path: PathBuf,
     layers: Vec<Layer>,
@@ -99,8 +76,10 @@ struct Reader<'a> {
     stubs: Option<Stubs>,
     contents: Contents,
     has_symbols: bool,
-    options: &'a Options,
+    options: Options,
     detail: Detail,
+    /// The separate debug file, as it was when it was found.
+    debug_file: Option<(PathBuf, FileId)>,
     symbolizer: Option<Symbolizer>,
     demangler: Demangler,
     resident: Resident,
@@ -109,13 +88,13 @@ struct Reader<'a> {
     floor: Option<u64>,
 }
 
-impl<'a> Reader<'a> {
+impl Reader {
     fn new(
         binary: &Binary,
         path: PathBuf,
         contents: Contents,
         detail: Detail,
-        options: &'a Options,
+        options: &Options,
     ) -> Self {
         let resident = Resident::new();
         let separate = match detail {
@@ -143,14 +122,43 @@ impl<'a> Reader<'a> {
             ),
             path,
             contents,
-            options,
+            options: options.clone(),
             detail,
+            debug_file: separate.map(|file| (file.path, file.id)),
             symbolizer: None,
             demangler: Demangler::default(),
-            before: resident.bytes(),
+            before: 0,
             resident,
             floor: None,
         }
+    }
+
+    /// The names at `addresses`, in their order.
+    fn name_all(&mut self, addresses: &[ElfAddr]) -> Vec<Named> {
+        self.before = self.resident.bytes();
+        self.floor = None;
+        let mut order: Vec<usize> = (0..addresses.len()).collect();
+        order.sort_unstable_by_key(|&index| addresses[index]);
+        let mut answers: Vec<Named> = vec![Err(Miss::NoSymbol); addresses.len()];
+        let mut previous: Option<usize> = None;
+        for (count, index) in order.into_iter().enumerate() {
+            answers[index] = match previous {
+                Some(previous) if addresses[previous] == addresses[index] => {
+                    answers[previous].clone()
+                }
+                _ => self.name(addresses[index].0),
+            };
+            previous = Some(index);
+            if (count + 1) % CHECK_EVERY == 0 {
+                self.bound_memory();
+            }
+        }
+        answers
+    }
+
+    /// Whether something of it could not be asked, which may go better in another one.
+    fn has_failed(&self) -> bool {
+        self.layers.iter().any(|layer| layer.failures > 0)
     }
 
     /// Asks one layer after the other until the name is complete.
@@ -240,7 +248,7 @@ impl<'a> Reader<'a> {
         }
         let symbolizer = self
             .symbolizer
-            .get_or_insert_with(|| build(self.detail, self.options));
+            .get_or_insert_with(|| build(self.detail, &self.options));
         let demangler = &mut self.demangler;
         let contents = &self.contents;
         let result = guard::catch(|| {

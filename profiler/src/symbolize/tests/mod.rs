@@ -2,6 +2,7 @@
 
 mod debug_files;
 mod hostile;
+mod kept;
 mod kernel;
 #[cfg(feature = "slow-tests")]
 mod large;
