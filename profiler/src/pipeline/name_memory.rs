@@ -1,5 +1,6 @@
 //! Remembers names from one window to the next, within bounds. Whom to ask for those that are new is left to [`super::names`].
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::names::{Group, SourceKey, question};
@@ -120,7 +121,9 @@ impl NameMemory {
             }
         }
         let kernel = groups.remove(&SourceKey::Kernel);
-        let others: Vec<Group> = groups.into_values().collect();
+        let mut others: Vec<Group> = groups.into_values().collect();
+        // The busiest first: not all of what is read can be kept.
+        others.sort_by_key(|group| Reverse(group.addresses.len()));
         let symbols = &mut self.kernel;
         let name_kernel = || {
             let addresses = kernel.as_ref().map(|group| &group.addresses);

@@ -12,7 +12,7 @@ use crate::symbolize::{Detail, Named, Options, Readers};
 const DEEP_STACK: usize = 256 << 20;
 
 /// Bytes that may be kept of files.
-const MOST_KEPT: u64 = 48 << 20;
+const MOST_KEPT: u64 = 64 << 20;
 
 /// By how many bytes the process may have grown since the thread began, beyond which another one takes its place: what was
 /// used of its stack does not come back otherwise, and what is kept is measured by and large.

@@ -88,10 +88,8 @@ impl Readers {
         let answers = kept.reader.name_all(addresses);
         kept.used = self.turn;
         kept.bytes += resident.bytes().saturating_sub(before);
-        // One that takes most of the room would come at the price of all others.
-        if kept.bytes < self.most_bytes / 2 && !kept.reader.has_failed() {
+        if !kept.reader.has_failed() && self.make_room(kept.bytes) {
             self.kept.push(kept);
-            self.bound();
         }
         answers
     }
@@ -103,22 +101,21 @@ impl Readers {
         (kept.reader.detail == detail && kept.is_current(binary)).then_some(kept)
     }
 
-    /// Lets go of those that were asked longest ago, until the others take no more than they may.
-    fn bound(&mut self) {
-        let bytes = self.kept.iter().map(|kept| kept.bytes);
-        self.kept.drain(..too_many(bytes, self.most_bytes));
+    /// Makes room for a reader that takes `bytes`, if that is possible at the cost of those that were not asked lately: where
+    /// not all find room, those that have it keep it, or each would push out the next.
+    fn make_room(&mut self, bytes: u64) -> bool {
+        let Some(room) = self.most_bytes.checked_sub(bytes) else {
+            return false;
+        };
+        while self.kept.iter().map(|kept| kept.bytes).sum::<u64>() > room {
+            let oldest = self.kept.first();
+            if oldest.is_none_or(|oldest| self.turn - oldest.used <= 1) {
+                return false;
+            }
+            self.kept.remove(0);
+        }
+        self.most_bytes > 0
     }
-}
-
-/// How many have to go, the first ones first, until the others take no more than `most`.
-fn too_many(bytes: impl Iterator<Item = u64> + Clone, most: u64) -> usize {
-    let mut sum: u64 = bytes.clone().sum();
-    let must_go = |bytes: &u64| {
-        let is_too_much = sum > most;
-        sum -= bytes;
-        is_too_much
-    };
-    bytes.take_while(must_go).count()
 }
 
 impl Kept {
@@ -138,22 +135,34 @@ fn file_of(binary: &Binary) -> Option<FileId> {
 
 #[cfg(test)]
 mod tests {
-    use super::too_many;
+    use super::*;
 
-    /// Those that were asked longest ago go, and no more of them than have to.
+    /// Those that were not asked lately make room, oldest first and no more than have to; the others do not.
     #[test]
-    fn no_more_go_than_have_to() {
-        let cases: [(&[u64], u64, usize); 6] = [
-            (&[], 0, 0),
-            (&[0, 0], 0, 0),
-            (&[5, 4, 3], 12, 0),
-            (&[5, 4, 3], 11, 1),
-            (&[5, 4, 3], 6, 2),
-            (&[5, 4, 3], 2, 3),
-        ];
-        for (bytes, most, expected) in cases {
-            let found = too_many(bytes.iter().copied(), most);
-            assert_eq!(found, expected, "{bytes:?} within {most}");
-        }
+    fn room() {
+        let binary = Arc::new(Binary::open("/proc/self/exe").unwrap());
+        let kept = |bytes, used| Kept {
+            binary: Arc::downgrade(&binary),
+            file: None,
+            reader: open(&binary, Detail::Functions, &Options::default()).unwrap(),
+            bytes,
+            since: 0,
+            used,
+        };
+        let mut readers = Readers {
+            kept: vec![kept(3, 6), kept(2, 7), kept(4, 8), kept(1, 9)],
+            most_bytes: 15,
+            turn: 9,
+        };
+        let mut left = |bytes| {
+            let found_room = readers.make_room(bytes);
+            let left: Vec<u64> = readers.kept.iter().map(|kept| kept.bytes).collect();
+            (found_room, left)
+        };
+        assert_eq!(left(5), (true, vec![3, 2, 4, 1]));
+        assert_eq!(left(6), (true, vec![2, 4, 1]));
+        assert_eq!(left(16), (false, vec![2, 4, 1]));
+        assert_eq!(left(10), (true, vec![4, 1]));
+        assert_eq!(left(11), (false, vec![4, 1]));
     }
 }

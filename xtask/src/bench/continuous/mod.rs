@@ -97,7 +97,8 @@ fn prepare(arguments: &[String]) -> Result<Bench> {
     }
     setup::for_bench()?;
     Ok(Bench {
-        profiler: crate::profiler::build()?,
+        // What machines run all the time is what is handed out.
+        profiler: crate::profiler::build_static()?,
         perf: peers::perf()?,
         directory: workspace::target().join("bench/continuous"),
         patience: Patience::new()?,
@@ -112,7 +113,7 @@ impl Bench {
     /// Costs beside workloads that keep the CPUs busy and programs that do a little now and then.
     fn costs(&self) -> Result<String> {
         let mut text = format!(
-            "\n## Cost\n\nBeside the workloads of the suite ({}), which keep all CPUs busy, and {PROGRAMS} programs that do a little now and \
+            "\n## Cost\n\nThe program that is handed out, beside the workloads of the suite ({}), which keep all CPUs busy, and {PROGRAMS} programs that do a little now and \
              then. Medians of {} windows of {} s, after the first one. CPU time in percent of one core; threads by their names; BPF as the \
              kernel accounts it to the programs, over the whole run, with its statistics on. perf writes its data and names nothing.\n\n\
              | | CPU % | recorder | writer | others | BPF % | in all % | window KiB | samples | MiB | BPF MiB |\n\
