@@ -13,16 +13,13 @@ use std::path::Path;
 /// listed, `net.core.bpf_jit_kallsyms` = 0) has no name rather than that of a stranger.
 const LONGEST_FUNCTION: u64 = 256 << 10;
 
-/// The longest symbol that is kept whole; the kernel's own limit is 512 (`KSYM_NAME_LEN`, include/linux/kallsyms.h).
-const LONGEST_NAME: usize = u16::MAX as usize;
-
 /// Functions by address.
 #[derive(Default, Debug)]
 pub(super) struct Table {
     /// By their starts, of which there is one each.
     functions: Vec<Entry>,
-    /// Their names, each with what module it is in.
-    texts: String,
+    /// Their names, each with what module it is in; looked at only when somebody asks.
+    texts: Vec<u8>,
     /// From the first function of the kernel's own to the last one that was read: here nothing is missing.
     own: Range<u64>,
 }
@@ -96,19 +93,16 @@ impl Table {
         Ok(Some(table))
     }
 
-    fn add(&mut self, start: u64, kind: u8, name: &str, module: &str) {
+    fn add(&mut self, start: u64, kind: u8, name: &[u8], module: &[u8]) {
         let (Ok(text), Ok(name_len), Ok(module_len)) = (
             u32::try_from(self.texts.len()),
-            u16::try_from(name.len().min(LONGEST_NAME)),
+            u16::try_from(name.len()),
             u16::try_from(module.len()),
         ) else {
             return;
         };
-        let Some(name) = name.get(..usize::from(name_len)) else {
-            return;
-        };
-        self.texts.push_str(name);
-        self.texts.push_str(module);
+        self.texts.extend_from_slice(name);
+        self.texts.extend_from_slice(module);
         self.functions.push(Entry {
             start,
             text,
@@ -136,8 +130,9 @@ impl Table {
             b't' => 1,
             _ => 2,
         };
-        let name = self.found(entry).symbol;
-        (kind, name.len() - name.trim_start_matches('_').len())
+        let (name, _) = self.text(entry);
+        let underscores = name.iter().take_while(|&&byte| byte == b'_').count();
+        (kind, underscores)
     }
 
     /// The function that has `address`.
@@ -146,9 +141,12 @@ impl Table {
             .functions
             .partition_point(|entry| entry.start <= address);
         let entry = self.functions.get(after.checked_sub(1)?)?;
-        let found = self.found(entry);
-        let no_function = matches!(found.symbol, "" | "_etext" | "_einittext" | "_end");
-        (!no_function && address - entry.start <= LONGEST_FUNCTION).then_some(found)
+        let (symbol, module) = self.text(entry);
+        let symbol = str::from_utf8(symbol).ok()?;
+        let module = str::from_utf8(module).ok()?;
+        let no_function = matches!(symbol, "" | "_etext" | "_einittext" | "_end");
+        (!no_function && address - entry.start <= LONGEST_FUNCTION)
+            .then_some(Found { symbol, module })
     }
 
     /// Whether `address` is among the kernel's own functions, and what there is to know of it was read.
@@ -156,15 +154,15 @@ impl Table {
         self.own.contains(&address)
     }
 
-    fn found(&self, entry: &Entry) -> Found<'_> {
+    /// Name and module.
+    fn text(&self, entry: &Entry) -> (&[u8], &[u8]) {
         let text = self.texts.get(entry.text as usize..).unwrap_or_default();
-        let (symbol, rest) = text
-            .split_at_checked(entry.name_len.into())
-            .unwrap_or_default();
-        Found {
-            symbol,
-            module: rest.get(..entry.module_len.into()).unwrap_or_default(),
-        }
+        let halves = text.split_at_checked(entry.name_len.into());
+        let (name, rest) = halves.unwrap_or_default();
+        (
+            name,
+            rest.get(..entry.module_len.into()).unwrap_or_default(),
+        )
     }
 }
 
@@ -186,14 +184,20 @@ pub(in crate::symbolize) fn shows_addresses(path: &Path) -> io::Result<bool> {
 }
 
 /// Start, kind, name and module of a line like `ffffffffc0279010 T fuse_dev_init\t[fuse]`, if it is that of code.
-fn function(line: &[u8]) -> Option<(u64, u8, &str, &str)> {
-    let end = line.iter().position(|&byte| byte == b' ')?;
-    let kind = *line.get(end + 1)?;
+fn function(line: &[u8]) -> Option<(u64, u8, &[u8], &[u8])> {
+    let (digits, rest) = line.split_at_checked(line.iter().position(|&byte| byte == b' ')?)?;
+    let (kind, rest) = rest.get(1..)?.split_first()?;
     matches!(kind, b't' | b'T' | b'w' | b'W').then_some(())?;
-    let start = u64::from_str_radix(str::from_utf8(&line[..end]).ok()?, 16).ok()?;
-    let mut fields = str::from_utf8(&line[end + 2..])
-        .ok()?
-        .split_ascii_whitespace();
-    let mut field = || fields.next().unwrap_or_default();
-    Some((start, kind, field(), field()))
+    let mut start: u64 = 0;
+    for &digit in digits {
+        let digit = char::from(digit).to_digit(16)?;
+        start = start.checked_mul(16)?.checked_add(digit.into())?;
+    }
+    let rest = rest.trim_ascii();
+    let end = rest
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(rest.len());
+    let (name, module) = rest.split_at_checked(end)?;
+    Some((start, *kind, name, module.trim_ascii_start()))
 }
