@@ -70,6 +70,7 @@ impl NameMemory {
     pub(crate) fn lasting() -> Self {
         Self {
             remembers: true,
+            kernel: KernelSymbols::lasting(),
             ..Self::default()
         }
     }

@@ -14,13 +14,16 @@ use std::path::{Path, PathBuf};
 
 use super::{Function, Miss, Named};
 use crate::addr::ElfAddr;
-use table::Table;
+use table::{Keep, Table};
 
 pub(super) use table::shows_addresses;
 
 /// The kernel's functions, as far as somebody has asked for them: some 16 bytes each, and their names.
+///
+/// The default keeps none of them.
 #[derive(Default, Debug)]
 pub(crate) struct KernelSymbols {
+    keeps: bool,
     known: Option<Known>,
 }
 
@@ -33,37 +36,42 @@ struct Known {
 }
 
 impl KernelSymbols {
+    /// Keeps them for the next time.
+    pub(crate) fn lasting() -> Self {
+        Self {
+            keeps: true,
+            ..Self::default()
+        }
+    }
+
     /// The functions that contain `addresses`, in their order, by the list in the file `path`.
     pub(crate) fn name(&mut self, path: &Path, addresses: &[ElfAddr]) -> Vec<Named> {
-        let asked = addresses.iter().map(|address| address.0);
-        let known = self
-            .known
-            .take()
-            .filter(|known| known.holds_for(path, asked.clone()));
-        let known = match known {
+        let addresses: Vec<u64> = addresses.iter().map(|address| address.0).collect();
+        let known = self.known.take();
+        let known = match known.filter(|known| known.holds_for(path, &addresses)) {
             Some(known) => Ok(Some(known)),
-            None => Known::read(path, asked.clone()),
+            None => Known::read(path, &addresses, self.keeps),
         };
-        let known = match known {
-            Ok(Some(known)) => self.known.insert(known),
-            Ok(None) => {
-                let problem = "kernel addresses are hidden: run as root, or set the sysctl kernel.kptr_restrict to 0 or 1";
-                return vec![Err(Miss::Unreadable(problem.to_owned())); addresses.len()];
+        let problem = match known {
+            Ok(Some(known)) => {
+                let names = addresses.iter().map(|address| named(&known.table, *address));
+                let names = names.collect();
+                self.known = Some(known).filter(|_| self.keeps);
+                return names;
             }
-            Err(error) => {
-                let problem = format!("{}: {error}", path.display());
-                return vec![Err(Miss::Unreadable(problem)); addresses.len()];
-            }
+            Ok(None) => "kernel addresses are hidden: run as root, or set the sysctl kernel.kptr_restrict to 0 or 1".to_owned(),
+            Err(error) => format!("{}: {error}", path.display()),
         };
-        asked.map(|address| named(&known.table, address)).collect()
+        vec![Err(Miss::Unreadable(problem)); addresses.len()]
     }
 }
 
 impl Known {
-    fn read(path: &Path, addresses: impl Iterator<Item = u64> + Clone) -> io::Result<Option<Self>> {
+    fn read(path: &Path, addresses: &[u64], keeps: bool) -> io::Result<Option<Self>> {
         // Before the list: what changes in between is read again the next time.
         let modules = modules(path);
-        let table = Table::read(path, addresses)?;
+        let keep = if keeps { Keep::All } else { Keep::Needed };
+        let table = Table::read(path, addresses, keep)?;
         Ok(table.map(|table| Self {
             path: path.to_owned(),
             table,
@@ -72,9 +80,9 @@ impl Known {
     }
 
     /// Whether reading the list again would tell nothing new of `addresses`.
-    fn holds_for(&self, path: &Path, mut addresses: impl Iterator<Item = u64>) -> bool {
+    fn holds_for(&self, path: &Path, addresses: &[u64]) -> bool {
         let mut of_modules = false;
-        let lasts = |address| {
+        let lasts = |&address: &u64| {
             if self.table.is_own(address) {
                 return true;
             }
@@ -82,7 +90,9 @@ impl Known {
             let found = self.table.find(address);
             found.is_some_and(|found| self.has_module(found.module))
         };
-        self.path == path && addresses.all(lasts) && (!of_modules || self.modules == modules(path))
+        self.path == path
+            && addresses.iter().all(lasts)
+            && (!of_modules || self.modules == modules(path))
     }
 
     /// Whether `module`, in its brackets, is a module; the list has other things in brackets too, like `[bpf]`.

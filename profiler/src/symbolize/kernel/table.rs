@@ -3,7 +3,7 @@
 //! Knows the form of `/proc/kallsyms`; whether a table is still good is left to the parent module.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::ops::Range;
 use std::path::Path;
 
@@ -35,6 +35,15 @@ struct Entry {
     kind: u8,
 }
 
+/// What a table is to hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Keep {
+    /// All that was read.
+    All,
+    /// Those functions alone that have the addresses which were asked for: a few dozen.
+    Needed,
+}
+
 /// A function as the kernel lists it.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Found<'a> {
@@ -44,25 +53,18 @@ pub(super) struct Found<'a> {
 }
 
 impl Table {
-    /// Reads the list in the file `path`, in so far as `addresses` need it; nothing if it hides where functions are.
+    /// Reads the list in the file `path`, no further than `addresses` need it, and keeps all of that or only what they need;
+    /// nothing if the list hides where functions are.
     ///
     /// # Errors
     ///
     /// The file cannot be read.
-    pub(super) fn read(
-        path: &Path,
-        addresses: impl Iterator<Item = u64> + Clone,
-    ) -> io::Result<Option<Self>> {
-        Self::parse(File::open(path)?, addresses)
-    }
-
-    fn parse(
-        file: impl Read,
-        addresses: impl Iterator<Item = u64> + Clone,
-    ) -> io::Result<Option<Self>> {
-        let lowest = addresses.clone().min().unwrap_or(0);
-        let highest = addresses.max().unwrap_or(u64::MAX);
-        let mut reader = BufReader::with_capacity(64 << 10, file);
+    pub(super) fn read(path: &Path, addresses: &[u64], keep: Keep) -> io::Result<Option<Self>> {
+        let lowest = addresses.iter().min().copied().unwrap_or(0);
+        let highest = addresses.iter().max().copied().unwrap_or(u64::MAX);
+        let mut sorted = addresses.to_vec();
+        sorted.sort_unstable();
+        let mut reader = BufReader::with_capacity(64 << 10, File::open(path)?);
         let mut line = Vec::new();
         let mut table = Self::default();
         while reader.read_until(b'\n', &mut line)? > 0 {
@@ -73,6 +75,9 @@ impl Table {
                         return Ok(None);
                     }
                     table.own = start..start;
+                }
+                if keep == Keep::Needed {
+                    table.drop_last_unless_needed(start, &sorted);
                 }
                 table.add(start, kind, name, module);
                 if module.is_empty() {
@@ -91,6 +96,18 @@ impl Table {
         }
         table.sort();
         Ok(Some(table))
+    }
+
+    /// Drops the last function if the next one starts at `next` and none of the addresses lies between the two.
+    fn drop_last_unless_needed(&mut self, next: u64, addresses: &[u64]) {
+        let Some(last) = self.functions.last().filter(|last| last.start < next) else {
+            return;
+        };
+        let first = addresses.partition_point(|address| *address < last.start);
+        if addresses.get(first).is_none_or(|address| *address >= next) {
+            self.texts.truncate(last.text as usize);
+            self.functions.pop();
+        }
     }
 
     fn add(&mut self, start: u64, kind: u8, name: &[u8], module: &[u8]) {
