@@ -55,7 +55,8 @@ impl NamingThread {
             detail,
             options: options.clone(),
         };
-        if groups.is_empty() {
+        // The thread is told of a window without anything new, too: what is kept has its time.
+        if groups.is_empty() && self.running.is_none() {
             return (groups, Vec::new(), meanwhile());
         }
         let running = self.running.take().or_else(|| Running::start(keeps));
@@ -104,5 +105,44 @@ impl Running {
 
     fn may_go_on(&self) -> bool {
         Resident::new().bytes() < self.before + MOST_GROWN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::addr::ElfAddr;
+    use crate::binary::Binary;
+    use crate::symbolize::Source;
+
+    /// What nobody runs any more is let go of, also when no window asks for anything new.
+    #[test]
+    fn files_are_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("program");
+        fs::copy("/proc/self/exe", &program).unwrap();
+        let is_mapped = || {
+            let maps = fs::read_to_string("/proc/self/maps").unwrap();
+            maps.contains(program.to_str().unwrap())
+        };
+        let binary = Arc::new(Binary::open(&program).unwrap());
+        let mut thread = NamingThread::default();
+        let mut ask = |groups| {
+            let options = Options::default();
+            let (_, names, ()) = thread.ask(groups, Detail::Functions, &options, true, || ());
+            names
+        };
+        let group = Group {
+            source: Source::Binary(Arc::clone(&binary)),
+            positions: vec![0],
+            addresses: vec![ElfAddr(0)],
+        };
+        assert_eq!(ask(vec![group]).len(), 1);
+        assert!(is_mapped());
+        drop(binary);
+        assert!(ask(Vec::new()).is_empty());
+        assert!(!is_mapped());
     }
 }
