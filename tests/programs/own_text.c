@@ -9,7 +9,7 @@
  * `punch` unmaps pages in the middle that nothing is in. `compile` maps anonymous memory over the page of a function,
  * `victim`, and writes other code there, and with `compile-map` its name, compiled_loop, into /tmp/perf-PID.map.
  * `nothing` changes nothing, but calls `probed` all the time, for a test to put a probe there, and `first_byte`, which is
- * mostly in its first instruction.
+ * in its first instruction all the time.
  * With --late that happens in the middle of the work, after 300 ms of it, else before it is ready.
  */
 
@@ -73,16 +73,17 @@ A_FUNCTION void call_probed(int rounds) {
         sink = probed(sink);
 }
 
-/* void first_byte(uint64_t rounds), rounds > 0, right behind another function. */
+/* Right behind another function. The loop is one instruction, which counts down the fourth argument, rounds > 0: of two, it is
+ * up to the processor which one interrupts are taken at. */
 __asm__(".text\n"
         ".type before_first_byte, @function\nbefore_first_byte:\n.cfi_startproc\n ret\n.cfi_endproc\n"
         ".size before_first_byte, . - before_first_byte\n"
-        ".type first_byte, @function\nfirst_byte:\n.cfi_startproc\n dec %rdi\n jnz first_byte\n ret\n.cfi_endproc\n"
+        ".type first_byte, @function\nfirst_byte:\n.cfi_startproc\n loop first_byte\n ret\n.cfi_endproc\n"
         ".size first_byte, . - first_byte\n");
-extern void first_byte(uint64_t rounds) __attribute__((visibility("hidden")));
+extern void first_byte(uint64_t, uint64_t, uint64_t, uint64_t rounds) __attribute__((visibility("hidden")));
 
 A_FUNCTION void call_first_byte(uint64_t rounds) {
-    first_byte(rounds);
+    first_byte(0, 0, 0, rounds);
     KEEP_FRAME();
 }
 
@@ -201,7 +202,7 @@ A_FUNCTION void outer(const char *how, int is_late, uint64_t *before_ns) {
             call_victim(ROUNDS_PER_PIECE);
         if (strcmp(how, "nothing") == 0) {
             call_probed(ROUNDS_PER_PIECE / 100);
-            call_first_byte(ROUNDS_PER_PIECE);
+            call_first_byte(ROUNDS_PER_PIECE / 4);
         }
         if (!changed)
             *before_ns = target_used();

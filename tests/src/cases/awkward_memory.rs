@@ -65,13 +65,19 @@ fn check_stacks(recording: &Recording, program: &str, least: f64) {
     let all = Stacks::of(&recording.profile());
     let whole = all.filter(|sample| !sample.is_cut());
     whole.assert_share(&all, least, "whole");
+    // What the program is asked between two pieces of work takes longer on some machines.
+    let asks = |sample: &Sample| {
+        let mut functions = sample.stack.iter().flat_map(|frame| &frame.functions);
+        functions.any(|name| name == "target_goes_on")
+    };
+    let working = all.filter(|sample| !asks(sample));
     let named = whole.calling(&CHAIN).filter(|sample| {
         let frames = sample.stack.iter();
         let of_program = |name: &str| CHAIN.contains(&name);
         let mut ours = frames.filter(|frame| frame.functions.iter().any(|name| of_program(name)));
         ours.all(|frame| frame.file.as_deref() == path.to_str())
     });
-    named.assert_share(&all, least, program);
+    named.assert_share(&working, least, program);
     for pprof in Pprof::all().unwrap() {
         // The oldest names nothing in what LLD has linked.
         let list = pprof
@@ -255,20 +261,14 @@ fn first_byte_of_a_function() {
     let target = Target::spawn(&fixture("own_text"), &["nothing"]);
     let all = Stacks::of(&record(&target).profile());
     let inside = all.in_leaf("first_byte");
-    inside.assert_share(&all, 0.1, "in the function");
+    inside.assert_share(&all, 0.02, "in the function");
     // Where a program is loaded changes whole pages.
     let in_page = |address: u64| address % 4096;
     let start = in_page(symbol_value(&fixture("own_text"), "first_byte"));
     let at_start = inside.filter(|sample| in_page(sample.stack[0].address) == start);
-    at_start.assert_share(&inside, 0.1, "at its first byte");
-    assert_eq!(
-        at_start
-            .calling(&["first_byte", "call_first_byte", "outer", "main"])
-            .count(),
-        at_start.count(),
-        "{}",
-        at_start.text()
-    );
+    at_start.assert_share(&inside, 0.9, "at its first byte");
+    let whole = at_start.calling(&["first_byte", "call_first_byte", "outer", "main"]);
+    assert_eq!(whole.count(), at_start.count(), "{}", at_start.text());
     assert_eq!(
         all.in_leaf("before_first_byte").count(),
         0,
