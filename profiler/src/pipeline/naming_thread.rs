@@ -50,15 +50,15 @@ impl NamingThread {
         meanwhile: impl FnOnce() -> T,
     ) -> (Arc<Vec<Group>>, Vec<Vec<Named>>, T) {
         let groups = Arc::new(groups);
+        // The thread is told of a window without anything new, too: what is kept has its time.
+        if groups.is_empty() && self.running.is_none() {
+            return (groups, Vec::new(), meanwhile());
+        }
         let job = Job {
             groups: Arc::clone(&groups),
             detail,
             options: options.clone(),
         };
-        // The thread is told of a window without anything new, too: what is kept has its time.
-        if groups.is_empty() && self.running.is_none() {
-            return (groups, Vec::new(), meanwhile());
-        }
         let running = self.running.take().or_else(|| Running::start(keeps));
         let running = running.filter(|running| running.jobs.send(job).is_ok());
         let other = meanwhile();

@@ -68,8 +68,8 @@ impl KernelSymbols {
 
 impl Known {
     fn read(path: &Path, addresses: &[u64], keeps: bool) -> io::Result<Option<Self>> {
-        // Before the list: what changes in between is read again the next time.
-        let modules = modules(path);
+        // Before the list: what changes in between is read again the next time. Nobody asks when it is not kept.
+        let modules = keeps.then(|| modules(path)).flatten();
         let keep = if keeps { Keep::All } else { Keep::Needed };
         let table = Table::read(path, addresses, keep)?;
         Ok(table.map(|table| Self {
